@@ -1,0 +1,50 @@
+"""Find the adapter for an object, importing the framework that made it and no other."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from harness.adapters.protocols import Runs
+from harness.errors import BuildError, DeviceError
+
+KINDS = (
+    ("torch.nn.modules.module.Module", "harness.adapters.pytorch"),
+    ("transformers.modeling_flax_utils.FlaxPreTrainedModel", "harness.adapters.flax_linen"),
+    ("flax.linen.module.Module", "harness.adapters.flax_linen"),
+)
+
+
+def adapt(model: Any, *, device: str = "cpu", precision: str = "highest", place: str = "check") -> Runs:
+    """`model` as something that runs: a torch module, a transformers Flax model, a pair (linen module, params), or
+    any callable that returns named arrays.
+
+    Raises:
+        BuildError: no adapter takes the object.
+    """
+    subject = model[0] if isinstance(model, tuple) and model else model
+    bases = {f"{base.__module__}.{base.__qualname__}" for base in type(subject).__mro__}
+    for base, package in KINDS:
+        if base in bases:
+            adapted: Runs = import_module(package).adapt(model, device=device, precision=precision)
+            return adapted
+    if callable(model):
+        from harness.adapters import toy
+
+        return toy.adapt(model)
+    raise BuildError(
+        place,
+        f"no adapter takes an object of type {type(model).__module__}.{type(model).__qualname__}",
+        todo="Give a torch.nn.Module, a transformers Flax model, a (linen module, params) pair, or a callable.",
+    )
+
+
+def has_device(kind: str) -> bool:
+    """Whether any installed framework sees a device of the kind `cpu`, `gpu` or `tpu`."""
+    for package in dict.fromkeys(package for _, package in KINDS):
+        try:
+            import_module(f"{package}.session").find_device(kind)
+        except (ImportError, DeviceError):
+            continue
+        return True
+    return False

@@ -1,0 +1,49 @@
+"""Tap a linen model by module path, without touching it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import flax.linen as nn
+import jax
+
+from harness.adapters.leaves import named_tap
+
+
+@contextmanager
+def tapped(tap: Callable[[str, Any], None]) -> Iterator[None]:
+    """While open, what the `__call__` of every submodule puts out goes to `tap` under its dotted path.
+
+    Values that are being traced (the shape-only pass of a scan, the body of a compiled function) are passed over.
+    Interceptors belong to one thread: run the model in this one.
+    """
+    parents: list[str] = []
+
+    def intercept(following: Callable[..., Any], arguments: Any, keywords: Any, context: Any) -> Any:
+        if context.method_name != "__call__":
+            return following(*arguments, **keywords)
+        path = _path(context.module, parents)
+        parents.append(path)
+        try:
+            result = following(*arguments, **keywords)
+        finally:
+            parents.pop()
+        if path:
+            for name, leaf in named_tap(path, result, is_array=lambda value: isinstance(value, jax.Array)).items():
+                if not isinstance(leaf, jax.core.Tracer):
+                    tap(name, leaf)
+        return result
+
+    with nn.intercept_methods(intercept):
+        yield
+
+
+def _path(module: nn.Module, parents: list[str]) -> str:
+    """The module's path; that of a module applied on its own inside another (a tied head) hangs on its parent's."""
+    path = ".".join(module.path)
+    if path or not parents:
+        return path
+    name = module.name or type(module).__name__
+    return f"{parents[-1]}.{name}" if parents[-1] else name

@@ -1,0 +1,45 @@
+"""Name the arrays inside whatever a model or module returned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+
+def named_outputs(result: Any, *, is_array: Callable[[Any], bool]) -> dict[str, Any]:
+    """The arrays of a model's result: a mapping's by key, a sequence's by index, a bare array as `output`.
+
+    Deeper ones are `key[index]`; what is neither array, mapping nor sequence (None, a cache object) is left out.
+
+    >>> named_outputs({"logits": 1.0, "hidden": (2.0, 3.0)}, is_array=lambda value: isinstance(value, float))
+    {'logits': 1.0, 'hidden[0]': 2.0, 'hidden[1]': 3.0}
+    """
+    if is_array(result):
+        return {"output": result}
+    return {f"{key}{inner}": leaf for key, value in _items(result) for inner, leaf in _leaves(value, is_array=is_array)}
+
+
+def named_tap(path: str, result: Any, *, is_array: Callable[[Any], bool]) -> dict[str, Any]:
+    """The arrays of a module's result: the first under the module's `path`, others as `path[key]`.
+
+    One framework returns a bare array where another returns a tuple of one: both are `path`.
+    """
+    leaves = list(_leaves(result, is_array=is_array))
+    return {path if number == 0 else f"{path}{inner}": leaf for number, (inner, leaf) in enumerate(leaves)}
+
+
+def _leaves(value: Any, *, is_array: Callable[[Any], bool]) -> Iterator[tuple[str, Any]]:
+    if is_array(value):
+        yield "", value
+        return
+    for key, item in _items(value):
+        for inner, leaf in _leaves(item, is_array=is_array):
+            yield f"[{key}]{inner}", leaf
+
+
+def _items(value: Any) -> list[tuple[Any, Any]]:
+    if isinstance(value, Mapping):
+        return list(value.items())
+    if isinstance(value, (list, tuple)):
+        return list(enumerate(value))
+    return []

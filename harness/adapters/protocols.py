@@ -1,0 +1,25 @@
+"""What the rooms above may ask of a model, one Protocol a capability. No framework is imported here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Tap = Callable[[str, Array], None]
+"""Called with the path of a module and what it put out, in the order of execution."""
+
+
+class Runs(Protocol):
+    """Can be run, and watched while it runs."""
+
+    def run(self, inputs: Mapping[str, Any], *, tap: Tap | None = None) -> dict[str, Array]:
+        """The outputs of one call in inference mode, by name; the model is afterwards as it was before.
+
+        inputs: argument name -> array. tap: gets the output of every module, under its dotted path.
+        """
+
+    def describe(self) -> str:
+        """The framework and class, for people: `PyTorch BertModel`."""

@@ -1,0 +1,31 @@
+"""Run a callable; tap it if it is a chain of layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from harness.adapters.leaves import named_outputs
+from harness.adapters.protocols import Array, Tap
+from harness.adapters.toy.layers import Layers
+
+
+@dataclass(frozen=True, slots=True)
+class PlainModel:
+    """A callable as something that runs. What it returns is copied, so that it may reuse its buffers."""
+
+    model: Callable[..., Any]
+
+    def run(self, inputs: Mapping[str, Any], *, tap: Tap | None = None) -> dict[str, Array]:
+        result = self.model(**inputs, tap=tap) if isinstance(self.model, Layers) else self.model(**inputs)
+        return {name: np.array(leaf) for name, leaf in named_outputs(result, is_array=_is_array).items()}
+
+    def describe(self) -> str:
+        return f"Python {getattr(self.model, '__name__', type(self.model).__name__)}"
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, (np.ndarray, np.generic, float, int)) or hasattr(value, "__array__")

@@ -1,0 +1,105 @@
+"""A case: one claim to check, as its TOML file states it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Literal
+
+from harness.errors import SpecError, closest
+from harness.reader import build, load, specification
+from harness.settings import Repository
+from harness.tolerance import Tolerance
+
+Device = Literal["cpu", "gpu", "tpu"]
+Precision = Literal["highest", "default"]
+
+
+@specification
+class Factory:
+    """A function that builds something, and what it is called with.
+
+    factory: `module:function`. It gets those of the case's artifacts (keyword -> folder) that it has a parameter
+        for, and a port's factory also `reference`, the built reference, if it asks for it.
+    arguments: further keyword arguments, as they stand.
+    """
+
+    factory: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        module, colon, function = self.factory.partition(":")
+        if not (module and colon and function):
+            raise ValueError("want 'module:function'")
+
+
+@specification
+class Unmatched:
+    """Names that one side alone has, as patterns of the mapping, each with the reason why that is right."""
+
+    reference: Mapping[str, str] = field(default_factory=dict)
+    port: Mapping[str, str] = field(default_factory=dict)
+
+
+@specification
+class Case:
+    """One claim: the port computes what the reference computes, on these inputs, within this tolerance.
+
+    name: the file's stem. file: where it stands.
+    artifacts: keyword of the factories -> name in artifacts.toml.
+    outputs: the declared outputs; empty means every output that either side has.
+    valid: the input that marks valid positions; "" picks `attention_mask` or `decoder_attention_mask` if present.
+    mapping: pattern of reference names -> the port's name; see `harness.cases.mapping`.
+    precision: "highest" runs matrix products in full float32; "default" leaves each framework its own.
+    """
+
+    name: str
+    file: Path
+    title: str
+    reference: Factory
+    port: Factory
+    inputs: Factory
+    artifacts: Mapping[str, str] = field(default_factory=dict)
+    outputs: tuple[str, ...] = ()
+    valid: str = ""
+    tolerance: Tolerance = Tolerance()
+    device: Device = "cpu"
+    precision: Precision = "highest"
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    unmatched: Unmatched = Unmatched()
+
+
+def read_case(file: Path) -> Case:
+    """The case that `file` states.
+
+    Raises:
+        SpecError: an unknown key (with the closest known one), a wrong type or value, each with its line.
+    """
+    table = load(file)
+    for key in ("name", "file"):
+        if key in table:
+            raise SpecError(str(file), f"unknown key {key!r}", todo="A case is called as its file is.")
+    return build(Case, {**table, "name": file.stem, "file": str(file)}, file=file)
+
+
+def case_names(repository: Repository) -> list[str]:
+    """The names of all cases, sorted; without reading them."""
+    return sorted(file.stem for file in repository.cases.glob("*.toml"))
+
+
+def find_cases(repository: Repository, *patterns: str) -> list[Case]:
+    """The cases whose names match the patterns (`*` and `?` as in file names), in the order of the patterns.
+
+    Raises:
+        SpecError: a pattern matches no case; close names are offered.
+    """
+    names = case_names(repository)
+    chosen: dict[str, None] = {}
+    for pattern in patterns:
+        matches = [name for name in names if fnmatchcase(name, pattern)]
+        if not matches:
+            raise SpecError(f"case {pattern!r}", f"not found in {repository.cases}", todo=closest(pattern, names))
+        chosen.update(dict.fromkeys(matches))
+    return [read_case(repository.cases / f"{name}.toml") for name in chosen]

@@ -1,0 +1,76 @@
+"""The `harness` command."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.cli import inspect, run
+from harness.errors import HarnessError
+
+EPILOG = """exit status:
+  0  everything agrees, or the register knows why not
+  1  something diverges, or agrees only within a tolerance
+  2  misuse: a wrong argument, or a file that says something wrong
+  3  inconclusive: something could not be built, run or compared
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the exit status is its verdict."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        status: int = options.command(options)
+        return status
+    except HarnessError as error:
+        print(f"harness: {error}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print("harness: interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="harness",
+        description="Check that a ported model computes what its original computes.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    profile = _command(commands, "run", run.run_profile, "run a profile's suites with pytest and write the report")
+    profile.add_argument("--profile", default="quick", metavar="NAME", help="which suites (default: quick)")
+    profile.add_argument(
+        "--report-dir", type=Path, default=Path("reports/latest"), metavar="DIR", help="default: reports/latest"
+    )
+    profile.add_argument(
+        "--isolate", action=argparse.BooleanOptionalAction, default=None, help="run every case in its own process"
+    )
+    profile.add_argument("--fresh", action="store_true", help="begin again, even if an earlier run was killed")
+    profile.add_argument("-v", "--verbose", action="store_true", help="show pytest's own output")
+    profile.add_argument("pytest_arguments", nargs="*", metavar="-- ARGUMENT", help="further arguments for pytest")
+
+    listing = _command(commands, "list", inspect.list_everything, "list cases, profiles, artifacts and the register")
+    listing.add_argument("kind", nargs="?", choices=["cases", "profiles", "artifacts", "register"], help="only these")
+
+    check = _command(commands, "check", inspect.check_cases, "check cases here and now, without pytest")
+    check.add_argument("case", nargs="+", metavar="CASE", help="a case's name; * and ? as in file names")
+
+    report = _command(commands, "report", inspect.rebuild_report, "write the report of a run, even of a killed one")
+    report.add_argument("folder", type=Path, metavar="DIR", help="the run's folder")
+    return parser
+
+
+def _command(
+    commands: Any, name: str, function: Callable[[argparse.Namespace], int], text: str
+) -> argparse.ArgumentParser:
+    sentence = f"{text[0].upper()}{text[1:]}."
+    command: argparse.ArgumentParser = commands.add_parser(name, help=text, description=sentence)
+    command.add_argument("--json", action="store_true", help="print JSON, and nothing else, on standard output")
+    command.set_defaults(command=function)
+    return command

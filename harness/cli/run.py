@@ -1,0 +1,199 @@
+"""`harness run`: pytest on a profile's suites in a process of its own, watched through the events it writes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import SpecError
+from harness.settings import Profile, Repository, find_repository
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from harness.report.run import Run
+
+POLL_SECONDS = 0.1
+MISUSE = 4
+"""pytest's exit status for arguments or settings that it cannot take."""
+
+
+def run_profile(options: argparse.Namespace) -> int:
+    """Run, watch, show; the exit status of the record."""
+    from harness.report.run import exit_status, read_run
+
+    repository = find_repository(Path.cwd())
+    profile = repository.profile(options.profile)
+    folder: Path = options.report_dir
+    resume = not options.fresh and _was_killed(folder)
+    if resume:
+        print(f"resuming the run in {folder} (--fresh begins again)", file=sys.stderr)
+    command = pytest_command(profile, options, folder=folder, resume=resume)
+    status, log = _run(command, repository.root, folder, verbose=options.verbose)
+    if status == MISUSE:
+        raise SpecError(f"profile {options.profile!r}", f"pytest refused:\n{log}", todo="Mend what it names.")
+    if not (folder / "events.jsonl").exists():
+        raise SpecError("harness run", f"pytest ended with status {status}:\n{log}", todo="Mend what it names.")
+    if not (folder / "run.json").exists():
+        _finish(folder, repository, status)
+    run = read_run(folder)
+    show(folder, run, as_json=options.json)
+    return exit_status(run)
+
+
+def pytest_command(profile: Profile, options: argparse.Namespace, *, folder: Path, resume: bool) -> list[str]:
+    """The pytest call of a profile."""
+    command = [sys.executable, "-m", "pytest", *profile.suites, f"--report-dir={folder.resolve()}"]
+    command.append(f"--harness-profile={options.profile}")
+    if profile.select:
+        command += ["-m", profile.select]
+    if profile.run_slow:
+        command.append("--run-slow")
+    if profile.isolate if options.isolate is None else options.isolate:
+        command.append("--isolate-cases")
+    if profile.timeout_seconds:
+        command.append(f"--case-timeout={profile.timeout_seconds:g}")
+    if resume:
+        command.append("--resume")
+    return command + list(options.pytest_arguments)
+
+
+def show(folder: Path, run: Run, *, as_json: bool) -> None:
+    """Print the run: the record as JSON, or a table, the failures' texts, what was not run, and where the report is."""
+    if as_json:
+        print((folder / "run.json").read_text(encoding="utf-8"))
+        return
+    from rich.console import Console
+
+    from harness.report.run import succeeded
+    from harness.report.terminal import not_run_lines, table
+
+    console = Console(highlight=False, markup=False, soft_wrap=False)
+    console.print(table(run, width=console.width))
+    for result in run.results:
+        if not succeeded(result):
+            console.print(f"\n{_text(folder, result)}\n  repeat      {result.repeat}", soft_wrap=True)
+    for line in not_run_lines(run):
+        console.print(line)
+    console.print(f"report: {folder / 'index.html'}", soft_wrap=True)
+
+
+def _text(folder: Path, result: Any) -> str:
+    """The failure text of a result, from its own file; without one, its reason."""
+    for name in result.files:
+        try:
+            return str(json.loads((folder / name).read_text(encoding="utf-8"))["text"])
+        except (OSError, ValueError, KeyError):
+            continue
+    return f"{result.case}: {result.verdict.name}\n  why         {result.reason}"
+
+
+def _was_killed(folder: Path) -> bool:
+    """Whether the folder holds results of a run that did not come to its end."""
+    if not (folder / "results.jsonl").exists():
+        return False
+    try:
+        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return True
+    return bool(record["run"]["status"] != "complete")
+
+
+def _run(command: list[str], root: Path, folder: Path, *, verbose: bool) -> tuple[int, str]:
+    """Run pytest in `root`; its exit status and the end of what it printed.
+
+    Its output goes to `pytest.log` beside the record, once the record is there: pytest itself opens the folder.
+    """
+    import tempfile
+
+    with tempfile.NamedTemporaryFile(prefix="harness-", suffix=".log", delete=False) as output:
+        log = Path(output.name)
+        try:
+            process = subprocess.Popen(
+                command,
+                cwd=root,
+                stdin=subprocess.DEVNULL,
+                stdout=None if verbose else output,
+                stderr=None if verbose else subprocess.STDOUT,
+            )
+            try:
+                if verbose:
+                    process.wait()
+                else:
+                    _watch(process, folder / "events.jsonl")
+            except KeyboardInterrupt:
+                process.wait()
+                raise
+            text = log.read_text(encoding="utf-8", errors="replace")
+            if not verbose and (folder / "events.jsonl").exists():
+                (folder / "pytest.log").write_text(text, encoding="utf-8")
+        finally:
+            log.unlink(missing_ok=True)
+    return process.returncode, "\n".join(text.splitlines()[-15:])
+
+
+def _watch(process: subprocess.Popen[bytes], events: Path) -> None:
+    """Show a progress bar until the process ends; where there is no terminal, a line a finished test."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True, highlight=False, markup=False)
+    columns = (BarColumn(bar_width=20), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+        task = progress.add_task("starting", total=None)
+        began = time.time()
+        for event in _follow(process, events, began):
+            _advance(progress, task, event)
+            if event.get("event") == "finished" and not console.is_terminal:
+                console.print(f"{event['outcome']:<8} {event['seconds']:6.1f} s  {event['test']}", soft_wrap=True)
+
+
+def _follow(process: subprocess.Popen[bytes], path: Path, began: float) -> Iterator[dict[str, Any]]:
+    """The events that pytest appends to `path`, as they come, until it ends."""
+    position = 0
+    running = True
+    while running:
+        running = process.poll() is None
+        # An older run's file stands there until pytest has opened the folder.
+        if path.exists() and path.stat().st_mtime >= began - 1:
+            with path.open("rb") as stream:
+                size = os.fstat(stream.fileno()).st_size
+                stream.seek(position if position <= size else 0)
+                text = stream.read()
+            whole = text[: text.rfind(b"\n") + 1]
+            position = (position if position <= size else 0) + len(whole)
+            for line in whole.splitlines():
+                try:
+                    yield json.loads(line)
+                except ValueError:
+                    continue
+        if running:
+            time.sleep(POLL_SECONDS)
+
+
+def _advance(progress: Progress, task: Any, event: dict[str, Any]) -> None:
+    kind = event.get("event")
+    if kind == "collected":
+        progress.update(task, total=event["total"])
+    elif kind == "started":
+        progress.update(task, description=event["test"].split("::")[-1])
+    elif kind == "step":
+        progress.update(task, description=event["step"])
+    elif kind in ("finished", "kept"):
+        progress.advance(task)
+
+
+def _finish(folder: Path, repository: Repository, status: int) -> None:
+    """Write the report of a run whose pytest died before it could."""
+    from harness.plugin.isolate import ending
+    from harness.report import finish
+
+    print(f"pytest {ending(status)}; the same command goes on where it stopped", file=sys.stderr)
+    finish(folder, sections=repository.settings.sections)

@@ -1,0 +1,93 @@
+"""What a run stands on: versions, machine, threads; and the settings that frameworks read when they load."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PACKAGES = (
+    "parity-harness",
+    "numpy",
+    "torch",
+    "transformers",
+    "jax",
+    "jaxlib",
+    "flax",
+    "diffusers",
+    "huggingface-hub",
+    "safetensors",
+    "tokenizers",
+    "gguf",
+    "accelerate",
+    "pytest",
+)
+
+
+def prepare() -> None:
+    """Set what frameworks read once, before they are imported; what the user has set stays.
+
+    JAX may not take all accelerator memory, and idle OpenMP threads sleep instead of spinning, which costs ten times
+    on a busy machine.
+    """
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
+    """The installed version of each package; one that is not installed is left out. Imports none of them."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def capture() -> dict[str, Any]:
+    """The record's `environment`: Python, platform, processor, cores, memory in bytes, versions, settings."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_bytes": _memory_bytes(),
+        "packages": versions(),
+        "variables": {name: os.environ[name] for name in _VARIABLES if name in os.environ},
+    }
+
+
+_VARIABLES = (
+    "CUDA_VISIBLE_DEVICES",
+    "HF_HUB_OFFLINE",
+    "JAX_ENABLE_X64",
+    "JAX_PLATFORMS",
+    "OMP_NUM_THREADS",
+    "OMP_WAIT_POLICY",
+    "RUN_SLOW",
+    "XLA_FLAGS",
+    "XLA_PYTHON_CLIENT_PREALLOCATE",
+)
+
+
+def _processor() -> str:
+    try:
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as stream:
+            for line in stream:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _memory_bytes() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None

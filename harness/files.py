@@ -1,0 +1,119 @@
+"""Everything that writes: whole files atomically, records by flushed lines; and the folder where things are kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from harness.errors import RecordError
+
+
+def write_atomic(path: Path, content: str | bytes) -> Path:
+    """Write the whole file or nothing: readers see the old content or the new, never a part.
+
+    Raises:
+        RecordError: the folder or disk refused (the partial file is removed).
+    """
+    data = content.encode() if isinstance(content, str) else content
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = Path(name)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except OSError as error:
+        raise RecordError(str(path), f"cannot be written ({error.strerror})", todo=_remedy(error)) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+    return path
+
+
+def append_line(path: Path, value: Mapping[str, Any]) -> None:
+    """Append `value` as one line of JSON, flushed to disk.
+
+    Raises:
+        RecordError: the folder or disk refused.
+    """
+    line = json.dumps(value, allow_nan=False, separators=(",", ":")) + "\n"
+    try:
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(line)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        raise RecordError(str(path), f"cannot be written ({error.strerror})", todo=_remedy(error)) from error
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The values that `append_line` wrote; a last line that a kill tore off is left out.
+
+    Raises:
+        RecordError: a line before the last is not a JSON object.
+    """
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    values = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            value = json.loads(line) if line else None
+        except json.JSONDecodeError:
+            if number == len(lines):
+                break
+            value = line
+        if isinstance(value, dict):
+            values.append(value)
+        elif value is not None:
+            raise RecordError(f"{path}:{number}", "not a JSON object", todo="Remove the line, or the run's folder.")
+    return values
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file's content, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def cache_folder() -> Path:
+    """Where fetched things are kept: HARNESS_CACHE, or the user's cache folder."""
+    if chosen := os.environ.get("HARNESS_CACHE"):
+        return Path(chosen).expanduser()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("parity-harness", appauthor=False)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file `path`, so that of two processes one waits for the other."""
+    from filelock import FileLock
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path):
+        yield
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _remedy(error: OSError) -> str:
+    import errno
+
+    if error.errno == errno.ENOSPC:
+        return "The disk is full: free some space, or name another folder."
+    return "Check the folder and its permissions, or name another."

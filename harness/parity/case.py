@@ -1,0 +1,49 @@
+"""Check a case from its file: fetch, build, compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from harness.cases.artifacts import fetch, find_artifact
+from harness.cases.build import build
+from harness.cases.spec import Case
+from harness.parity.check import check, timed
+from harness.parity.comparison import Comparison
+from harness.settings import Repository
+
+
+def check_case(case: Case, repository: Repository, *, progress: Callable[[str], None] | None = None) -> Comparison:
+    """The comparison that the case claims to come out well.
+
+    Raises:
+        SpecError, MappingError: the case says something that does not hold together.
+        ArtifactError: an artifact cannot be had. BuildError: a factory raised.
+        RunError: a side raised when it was run. DeviceError: its device is not here.
+    """
+    seconds: dict[str, float] = {}
+    available: dict[str, Any] = {}
+    for keyword, name in case.artifacts.items():
+        with timed(seconds, f"fetch {name}", progress):
+            available[keyword] = fetch(find_artifact(repository, name), root=repository.root, progress=progress)
+    built: dict[str, Any] = {}
+    for part, factory in (("inputs", case.inputs), ("reference", case.reference), ("port", case.port)):
+        with timed(seconds, f"build {part}", progress):
+            given = available | ({"reference": built["reference"]} if part == "port" else {})
+            built[part] = build(factory, given, root=repository.root, place=f"case {case.name!r}, {part}")
+    comparison = check(
+        built["reference"],
+        built["port"],
+        built["inputs"],
+        mapping=case.mapping,
+        unmatched=(case.unmatched.reference, case.unmatched.port),
+        tolerance=case.tolerance,
+        outputs=case.outputs,
+        valid=case.valid,
+        device=case.device,
+        precision=case.precision,
+        name=case.name,
+        progress=progress,
+    )
+    return replace(comparison, seconds=seconds | dict(comparison.seconds))

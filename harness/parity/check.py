@@ -1,0 +1,206 @@
+"""Check a port against its reference, both already in memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from harness.adapters.choose import adapt
+from harness.cases.mapping import translate
+from harness.errors import RunError, SpecError
+from harness.parity.align import Alignment, align
+from harness.parity.compare import Array, Difference, Verdict, compare
+from harness.parity.comparison import Comparison
+from harness.parity.trace import Trace, record
+from harness.tolerance import Tolerance
+
+Arrays = Mapping[str, Array]
+
+VALID = ("attention_mask", "decoder_attention_mask")
+"""The inputs that mark valid positions, by the names that transformers gives them."""
+
+
+def check(
+    reference: Any,
+    port: Any,
+    inputs: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+    *,
+    mapping: Mapping[str, str] | None = None,
+    unmatched: tuple[Mapping[str, str], Mapping[str, str]] | None = None,
+    tolerance: Tolerance | None = None,
+    outputs: Sequence[str] = (),
+    valid: str = "",
+    device: str = "cpu",
+    precision: str = "highest",
+    name: str = "check",
+    progress: Callable[[str], None] | None = None,
+) -> Comparison:
+    """Run both on the same inputs and compare every declared output and every paired tap.
+
+    reference, port: a torch.nn.Module, a transformers Flax model, a pair (linen module, params), or a callable that
+        returns an array or named arrays. They are afterwards bit for bit what they were.
+    inputs: argument name -> NumPy, torch or JAX array; or a sequence of such calls.
+    mapping: reference name -> port name, as patterns. With a mapping (an empty one too), a tap that one side alone
+        has makes the result inconclusive, unless `unmatched` (one table a side: pattern -> reason) excuses it.
+        Without one, taps are paired by equal name and shape, and the rest only lowers the coverage.
+    outputs: the declared outputs; by default every output that either side has.
+    valid: the input that marks valid positions (batch, tokens); by default `attention_mask` or
+        `decoder_attention_mask` if present.
+
+    Raises:
+        BuildError: no adapter takes one of the objects.
+        RunError: a side raised, or put out nothing. DeviceError: the device is not here.
+        MappingError: the mapping matches nothing, or makes two names one.
+        SpecError: there are no inputs, or `valid` names none of them.
+    """
+    calls = [inputs] if isinstance(inputs, Mapping) else list(inputs)
+    if not calls:
+        raise SpecError(name, "no inputs were given", todo="Give one call, or a sequence of calls.")
+    tolerance = tolerance or Tolerance()
+    sides = [adapt(side, device=device, precision=precision, place=name) for side in (reference, port)]
+    seconds: dict[str, float] = {}
+    found = []
+    for number, call in enumerate(calls, start=1):
+        mask = _valid_mask(call, valid, name)
+        traces = []
+        for side, step in zip(sides, ("run reference", "run port"), strict=True):
+            with timed(seconds, step, progress):
+                traces.append(record(side, call))
+        with timed(seconds, "compare", progress):
+            names = _Names(declared=tuple(outputs), mapping=mapping or {}, unmatched=unmatched or ({}, {}), place=name)
+            found.append(_compare_call(*traces, names=names, tolerance=tolerance, mask=mask, number=number))
+    # Calls of one model differ in little else than their arrays: the one that left most over speaks for all.
+    alignment = max((call.alignment for call in found), key=lambda each: len(each.unmatched))
+    complaints = [complaint for call in found for complaint in call.complaints]
+    if mapping is not None and alignment.unmatched:
+        complaints.append(f"{len(alignment.unmatched)} taps are unmatched: map them, or name them with a reason")
+    compared = tuple(pair for call in found for pair in call.outputs)
+    verdict, reason = _conclude(compared, complaints)
+    return Comparison(
+        name=name,
+        reference=sides[0].describe(),
+        port=sides[1].describe(),
+        verdict=verdict,
+        reason=reason,
+        outputs=compared,
+        taps=tuple(pair for call in found for pair in call.taps),
+        alignment=alignment,
+        tolerance=tolerance,
+        device=device,
+        precision=precision,
+        seconds=seconds,
+    )
+
+
+@contextmanager
+def timed(seconds: dict[str, float], step: str, progress: Callable[[str], None] | None) -> Iterator[None]:
+    """Announce `step`, and add the seconds it takes to `seconds`."""
+    if progress is not None:
+        progress(step)
+    start = time.perf_counter()
+    yield
+    seconds[step] = seconds.get(step, 0.0) + time.perf_counter() - start
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """Which names are compared with which."""
+
+    declared: tuple[str, ...]
+    mapping: Mapping[str, str]
+    unmatched: tuple[Mapping[str, str], Mapping[str, str]]
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What the comparison of one call gave; a complaint is an output that could not be compared."""
+
+    outputs: tuple[Difference, ...]
+    taps: tuple[Difference, ...]
+    complaints: tuple[str, ...]
+    alignment: Alignment
+
+
+def _compare_call(
+    reference: Trace, port: Trace, *, names: _Names, tolerance: Tolerance, mask: Array | None, number: int
+) -> _Call:
+    suffix = f"@{number}" if number > 1 else ""
+    alignment = align(
+        {name: array.shape for name, array in reference.taps.items()},
+        {name: array.shape for name, array in port.taps.items()},
+        mapping=names.mapping,
+        also=tuple(reference.outputs),
+        excuse_reference=names.unmatched[0],
+        excuse_port=names.unmatched[1],
+        place=names.place,
+    )
+    outputs, complaints = _pair_outputs(tuple(reference.outputs), tuple(port.outputs), names)
+
+    def differences(pairs: Iterable[tuple[str, str]], left: Arrays, right: Arrays) -> tuple[Difference, ...]:
+        return tuple(
+            compare(left[a], right[b], tolerance=tolerance, name=a + suffix, port_name=b + suffix, valid=mask)
+            for a, b in pairs
+        )
+
+    return _Call(
+        outputs=differences(outputs, reference.outputs, port.outputs),
+        taps=differences(alignment.pairs, reference.taps, port.taps),
+        complaints=tuple(complaints),
+        alignment=alignment,
+    )
+
+
+def _pair_outputs(
+    reference: tuple[str, ...], port: tuple[str, ...], names: _Names
+) -> tuple[list[tuple[str, str]], list[str]]:
+    """Declared outputs, or else all of either side, as pairs; and a complaint for each that a side lacks.
+
+    Where nothing is declared and each side has one output, the two are a pair, however they are called.
+    """
+    if not names.declared and len(reference) == len(port) == 1:
+        return [(reference[0], port[0])], []
+    wanted = {name: translate(name, names.mapping) for name in names.declared or reference}
+    if not names.declared:
+        wanted |= {name: name for name in port if name not in wanted.values()}
+    pairs, complaints = [], []
+    for name, target in wanted.items():
+        if name not in reference:
+            complaints.append(f"output {name!r} is missing in the reference, which has {_listed(reference)}")
+        if target not in port:
+            complaints.append(f"output {target!r} is missing in the port, which has {_listed(port)}")
+        if name in reference and target in port:
+            pairs.append((name, target))
+    return pairs, complaints
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names)) or "none"
+
+
+def _conclude(outputs: Sequence[Difference], complaints: Sequence[str]) -> tuple[Verdict, str]:
+    """Diverge outweighs inconclusive: a fault that was seen stays seen, whatever else could not be compared."""
+    diverging = [pair for pair in outputs if pair.verdict is Verdict.DIVERGE]
+    if diverging:
+        return Verdict.DIVERGE, "; ".join([f"{pair.name}: {pair.reason}" for pair in diverging] + list(complaints))
+    unclear = [f"{pair.name}: {pair.reason}" for pair in outputs if pair.verdict is Verdict.INCONCLUSIVE]
+    if complaints or unclear or not outputs:
+        return Verdict.INCONCLUSIVE, "; ".join([*complaints, *unclear]) or "nothing was compared"
+    return Verdict.AGREE, ""
+
+
+def _valid_mask(call: Mapping[str, Any], valid: str, place: str) -> Array | None:
+    if valid and valid not in call:
+        raise SpecError(place, f"valid = {valid!r} is not among the inputs {list(call)}", todo="Name one of them.")
+    chosen = valid or next((name for name in VALID if name in call), None)
+    if chosen is None:
+        return None
+    mask = np.asarray(call[chosen])
+    if not mask.any():
+        raise RunError(place, f"the input {chosen!r} marks no position as valid", todo="Give inputs with content.")
+    return mask

@@ -1,0 +1,118 @@
+"""The result of comparing a port with its reference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.parity.align import Alignment
+from harness.parity.compare import Difference, Verdict
+from harness.register import Row, covered
+from harness.tolerance import Tolerance
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What was compared, how far apart it was, and the verdict.
+
+    name: the case, or what the caller named. reference, port: framework and class of either side.
+    outputs, taps: a difference per pair, in the order of execution; several calls are told apart as `name@2`.
+    alignment: which taps were paired, left over, or excused.
+    seconds: step -> seconds it took.
+    """
+
+    name: str
+    reference: str
+    port: str
+    verdict: Verdict
+    reason: str
+    outputs: tuple[Difference, ...]
+    taps: tuple[Difference, ...]
+    alignment: Alignment
+    tolerance: Tolerance
+    device: str = "cpu"
+    precision: str = "highest"
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def pairs(self) -> tuple[Difference, ...]:
+        """Every compared pair: the taps, then the outputs."""
+        return self.taps + self.outputs
+
+    @property
+    def first(self) -> Difference | None:
+        """The first tap, in the order of execution, that is not within the tolerance; None if all are."""
+        return next((tap for tap in self.taps if tap.verdict is not Verdict.AGREE), None)
+
+    @property
+    def worst(self) -> Difference | None:
+        """The output that is farthest off; one that diverges comes before any that does not."""
+        order = {Verdict.DIVERGE: 2, Verdict.INCONCLUSIVE: 1}
+        return max(self.outputs, key=lambda pair: (order.get(pair.verdict, 0), pair.error), default=None)
+
+    @property
+    def unmatched(self) -> tuple[str, ...]:
+        """Taps that one side alone has and no reason excuses, as `reference: path` or `port: path`."""
+        return self.alignment.unmatched
+
+    @property
+    def coverage(self) -> float:
+        """The share of taps on both sides that were compared, 0 to 1."""
+        return self.alignment.coverage
+
+    def registered(self, rows: Sequence[Row]) -> tuple[str, ...]:
+        """The ids of those rows of the register that explain this result.
+
+        All of them if it agrees (a defect is mended: its rows must go) or if they cover its error; else none. An
+        inconclusive result is explained by nothing.
+        """
+        if self.verdict is Verdict.INCONCLUSIVE:
+            return ()
+        error = self.worst.error if self.worst else 0.0
+        known = self.verdict is Verdict.AGREE or covered(error, rows)
+        return tuple(row.id for row in rows) if known else ()
+
+    def metrics(self) -> dict[str, Any]:
+        """The figures of a run record."""
+        worst = self.worst
+        return {
+            "error": worst.error if worst else None,
+            "scale": worst.scale if worst else None,
+            "relative": worst.relative if worst and worst.scale else None,
+            "tolerance": self.tolerance.atol,
+            "outside": sum(pair.outside for pair in self.outputs),
+            "compared": sum(pair.compared for pair in self.outputs),
+            "outputs": len(self.outputs),
+            "taps": len(self.taps),
+            "unmatched": len(self.unmatched),
+            "coverage": self.coverage,
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, every pair included."""
+        return {
+            "schema": 1,
+            "case": self.name,
+            "verdict": self.verdict.value,
+            "reason": self.reason,
+            "reference": self.reference,
+            "port": self.port,
+            "device": self.device,
+            "precision": self.precision,
+            "tolerance": {name: getattr(self.tolerance, name) for name in ("atol", "rtol", "reason")},
+            "coverage": self.coverage,
+            "unmatched": list(self.unmatched),
+            "excused": self.alignment.excused,
+            "first": self.first.name if self.first else None,
+            "metrics": self.metrics(),
+            "seconds": dict(self.seconds),
+            "outputs": [pair.to_dict() for pair in self.outputs],
+            "taps": [pair.to_dict() for pair in self.taps],
+            "text": str(self),
+        }
+
+    def __str__(self) -> str:
+        from harness.parity.text import failure_text
+
+        return failure_text(self)

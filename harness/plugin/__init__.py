@@ -1,0 +1,58 @@
+"""The pytest plugin: options, markers, the fixtures `case` and `parity`, and the record of a run.
+
+It is loaded in every repository that installs the package, so it imports little until a test asks for more.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness import environment
+from harness.plugin import isolate, options, recorder, resume, select, summary
+from harness.plugin.fixtures import case, parity
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+__all__ = ["case", "parity"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    options.add(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    environment.prepare()
+    options.add_markers(config)
+    if config.getoption("isolated_child"):
+        config.pluginmanager.register(isolate.Child(config), "harness-child")
+        return
+    if config.getoption("isolate_cases"):
+        config.pluginmanager.register(isolate.Parent(config), "harness-parent")
+    if not hasattr(config, "workerinput"):
+        if config.getoption("report_dir"):
+            config.pluginmanager.register(recorder.Recorder(config), "harness-recorder")
+        config.pluginmanager.register(summary.Summary(config), "harness-summary")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    select.parametrize_cases(metafunc)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    select.skip_slow(config, items)
+    resume.keep_finished(config, items)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    select.skip_without_device(item)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    recorder.attach(item, report)
+    return report

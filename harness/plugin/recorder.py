@@ -1,0 +1,252 @@
+"""The record of a run: results and events, written line by line by one process, and the report at the end."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.files import append_line, write_atomic
+
+if TYPE_CHECKING:
+    from harness.errors import HarnessError
+    from harness.parity.comparison import Comparison
+    from harness.register import Row
+
+RESULTS = pytest.StashKey[list[dict[str, Any]]]()
+"""The results of a test, on the test's item until its report takes them along."""
+
+
+def keep(
+    item: pytest.Item,
+    name: str,
+    title: str,
+    *,
+    repeat: str,
+    seconds: float,
+    comparison: Comparison | None = None,
+    rows: Sequence[Row] = (),
+    error: HarnessError | None = None,
+) -> None:
+    """Keep a result on the test's item: a comparison, or the error that prevented one."""
+    from harness.plugin.resume import item_key
+
+    result = blank_result(item.nodeid, name, title) | {"repeat": repeat, "seconds": seconds, "key": item_key(item)}
+    if comparison is not None:
+        registered = comparison.registered(rows)
+        result |= {
+            "verdict": comparison.verdict.value,
+            "reason": "; ".join(row.cause for row in rows) if registered else comparison.reason,
+            "registered": list(registered),
+            "metrics": comparison.metrics() | {"peak_bytes": _peak_bytes()},
+            "details": comparison.to_dict() | {"check": "forward", "title": title, "repeat": repeat},
+        }
+    else:
+        result |= {"reason": str(error)}
+    item.stash.setdefault(RESULTS, []).append(result)
+
+
+def blank_result(test: str, name: str, title: str = "") -> dict[str, Any]:
+    """An inconclusive result of a test, to be filled in."""
+    return {
+        "suite": suite_of(test),
+        "case": name,
+        "check": "forward",
+        "title": title or name,
+        "test": test,
+        "verdict": "inconclusive",
+        "registered": [],
+        "reason": "",
+        "metrics": {},
+        "seconds": 0.0,
+        "files": [],
+        "repeat": "",
+        "key": "",
+    }
+
+
+def attach(item: pytest.Item, report: pytest.TestReport) -> None:
+    """Put the item's results on its report, which travels to the process that writes the record."""
+    results = item.stash.get(RESULTS, [])
+    if results:
+        report.harness_results = list(results)  # type: ignore[attr-defined]
+        results.clear()
+
+
+def announce(item: pytest.Item, name: str) -> Callable[[str], None]:
+    """A function that notes which step of a case is under way, in the run's events."""
+    folder = item.config.getoption("report_dir")
+
+    def step(text: str) -> None:
+        if folder:
+            event = {"event": "step", "test": item.nodeid, "step": f"{name}: {text}"}
+            append_line(Path(folder) / "events.jsonl", event)
+
+    return step
+
+
+def suite_of(nodeid: str) -> str:
+    """The folder below `suites/` that holds the test, or the nearest folder, or the file.
+
+    >>> suite_of("suites/parity/test_real.py::test_it[x]"), suite_of("test_a.py::test_it")
+    ('parity', 'test_a')
+    """
+    parts = Path(nodeid.split("::")[0]).parts
+    if "suites" in parts[:-2]:
+        return parts[parts.index("suites") + 1]
+    return parts[-2] if len(parts) > 1 else Path(parts[-1]).stem
+
+
+class Recorder:
+    """Writes `results.jsonl` and `events.jsonl` while the tests run, and the report when they have."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        from harness.errors import RecordError
+        from harness.plugin.resume import open_folder
+
+        self.config = config
+        self.folder = Path(config.getoption("report_dir"))
+        try:
+            self.kept = open_folder(self.folder, resume=config.getoption("resume"))
+        except RecordError as error:
+            raise pytest.UsageError(str(error)) from None
+        self.outcomes: dict[str, str] = {}
+        self.seconds: dict[str, float] = {}
+        self.written: set[str] = set()
+        self.named: dict[str, int] = {}
+
+    def event(self, kind: str, **values: Any) -> None:
+        self._append("events.jsonl", {"event": kind, **values})
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        from harness import environment
+
+        command = ["pytest", *map(str, self.config.invocation_params.args)]
+        profile = self.config.getoption("harness_profile")
+        started = now()
+        run = {"id": re.sub(r"\W", "", started), "started": started, "profile": profile, "command": command}
+        self.event("run", run=run, environment=environment.capture())
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        kept = session.config.stash.get(KEPT, ())
+        self.event("collected", total=len(session.items) + len(kept))
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self._failed_without_result(report.nodeid, "collect", _last_line(report.longreprtext))
+
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        for item in items:
+            self.event("not_run", test=item.nodeid, reason="not selected")
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self.event("started", test=nodeid, time=now())
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        for result in getattr(report, "harness_results", ()):
+            self._write(dict(result))
+        test = report.nodeid
+        self.seconds[test] = self.seconds.get(test, 0.0) + report.duration
+        outcome = _outcome(report)
+        if outcome == "failed" or test not in self.outcomes or self.outcomes[test] == "passed":
+            self.outcomes[test] = outcome
+        if outcome == "skipped":
+            self.event("not_run", test=test, reason=_skip_reason(report))
+        if outcome == "failed" and test not in self.written:
+            self._failed_without_result(test, "run", _last_line(report.longreprtext))
+        if report.when == "teardown" or (report.when not in ("setup", "call")):
+            self.event("finished", test=test, outcome=self.outcomes[test], seconds=self.seconds[test])
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Under pytest-xdist the workers select: they say which tests they kept."""
+        for test in getattr(node, "workeroutput", {}).get("harness_kept", ()):
+            self.kept.keep(test)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        from harness.errors import HarnessError
+        from harness.plugin.resume import compact
+        from harness.report import finish
+        from harness.settings import find_repository
+
+        for test in session.config.stash.get(KEPT, ()):
+            self.kept.keep(test)
+        try:
+            compact(self.folder, self.kept)
+            self.event("ended", exit_status=int(session.exitstatus), finished=now())
+            finish(self.folder, sections=find_repository(self.config.rootpath).settings.sections)
+        except HarnessError as error:
+            pytest.exit(f"harness: {error}", returncode=3)
+
+    def _write(self, result: dict[str, Any]) -> None:
+        details = result.pop("details", None)
+        if details is not None:
+            result["files"] = [self._write_details(result, details)]
+        self.written.add(result["test"])
+        self._append("results.jsonl", result)
+
+    def _append(self, name: str, value: dict[str, Any]) -> None:
+        """Append a line; where the disk refuses, end the run, since a record with gaps would look like a whole one."""
+        from harness.errors import RecordError
+
+        try:
+            append_line(self.folder / name, value)
+        except RecordError as error:
+            pytest.exit(f"harness: {error}", returncode=3)
+
+    def _write_details(self, result: dict[str, Any], details: dict[str, Any]) -> str:
+        import json
+
+        stem = re.sub(r"[^\w.-]+", "-", f"{result['case']}.{result['check']}")[:100]
+        self.named[stem] = self.named.get(stem, 0) + 1
+        name = f"cases/{stem}.json" if self.named[stem] == 1 else f"cases/{stem}-{self.named[stem]}.json"
+        write_atomic(self.folder / name, json.dumps(details, allow_nan=False))
+        return name
+
+    def _failed_without_result(self, test: str, check: str, reason: str) -> None:
+        name = test.split("::")[-1]
+        self._write(blank_result(test, name) | {"check": check, "reason": reason, "repeat": f"pytest '{test}'"})
+
+
+KEPT = pytest.StashKey[tuple[str, ...]]()
+"""The tests whose results of a killed run were kept, on the config of the process that collected them."""
+
+
+def now() -> str:
+    """The time in UTC, to the second, as ISO 8601."""
+    return datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds")
+
+
+def _outcome(report: pytest.TestReport) -> str:
+    if hasattr(report, "wasxfail"):
+        return "xfailed" if report.skipped else "xpassed"
+    return report.outcome
+
+
+def _skip_reason(report: pytest.TestReport) -> str:
+    text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return text.removeprefix("Skipped: ")
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    errors = [line.removeprefix("E").strip() for line in lines if line.startswith("E ")]
+    return (errors or [line.strip() for line in lines] or ["failed without a word"])[-1]
+
+
+def _peak_bytes() -> int | None:
+    """The most memory this process has held so far, in bytes; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

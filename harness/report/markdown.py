@@ -1,0 +1,158 @@
+"""The run as GitHub-flavoured Markdown: for a step summary or a comment."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from harness.errors import RecordError
+from harness.report.detail import read_detail
+from harness.report.run import Result, Run, succeeded
+from harness.report.words import (
+    SIGNS,
+    clip,
+    duration,
+    headline,
+    not_run_reasons,
+    number,
+    plural,
+    printable,
+    reason,
+    standing,
+    verdict_words,
+)
+
+LENGTH = 60_000
+"""Characters of the whole summary at which the failures' texts stop: GitHub takes comments of 65,536."""
+
+TEXT_LENGTH = 8_000
+"""Characters kept of one failure's text, so that one failure does not hide the others."""
+
+
+def summary(run: Run, *, folder: Path | None = None) -> str:
+    """The run in Markdown; `folder` is where the failures' texts lie, without it they are reasons alone."""
+    head = [f"## {escape(headline(run))}", "", *_facts(run), *_table(run)]
+    tail = [*_not_run(run), *_environment(run)]
+    left = LENGTH - sum(len(line) + 1 for line in (*head, *tail))
+    return "\n".join([*head, *_failures(run, folder, left), *tail]).rstrip("\n") + "\n"
+
+
+def escape(text: str) -> str:
+    """Text from outside, so that it stays text, on one line, in a cell of a table.
+
+    >>> escape("a|b <i> `c` [d](e)")
+    'a&#124;b &lt;i&gt; &#96;c&#96; &#91;d&#93;(e)'
+    """
+    line = html.escape(" ".join(printable(text).split()), quote=False)
+    return re.sub(r"[|`\[\]\\*~]|(?<!\w)_|_(?!\w)", lambda match: f"&#{ord(match[0])};", line)
+
+
+def fence(text: str) -> str:
+    """The text as a code block whose fence is longer than any that the text holds."""
+    text = printable(text)
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    marks = "`" * max(3, longest + 1)
+    return f"{marks}text\n{text.rstrip()}\n{marks}"
+
+
+def _facts(run: Run) -> list[str]:
+    facts = [f"{plural(run.tests_total, 'test')} collected", f"{plural(len(run.results), 'result')}"]
+    if run.profile:
+        facts.insert(0, f"profile {escape(run.profile)}")
+    if run.seconds is not None:
+        facts.append(duration(run.seconds))
+    if run.started:
+        facts.append(f"started {escape(run.started)}")
+    return [" · ".join(facts), ""]
+
+
+def _table(run: Run) -> list[str]:
+    if not run.results:
+        return []
+    lines = ["| verdict | case | error | scale | registered | seconds |", "|---|---|--:|--:|---|--:|"]
+    for result in run.results:
+        cells = (
+            f"{SIGNS[standing(result)]} {verdict_words(result)}",
+            f"{escape(result.case)} · {escape(result.check)}",
+            number(result.number("error")),
+            number(result.number("scale")),
+            ", ".join(map(escape, result.registered)),
+            f"{result.seconds:.1f}",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def _failures(run: Run, folder: Path | None, left: int) -> Iterator[str]:
+    failing = [result for result in run.results if not succeeded(result)]
+    if failing:
+        yield "### What fails\n"
+    for place, result in enumerate(failing):
+        block = _failure(result, _text(result, folder))
+        left -= len(block) + 1
+        if left < 0:
+            yield f"… and {len(failing) - place} more: see `index.html`.\n"
+            break
+        yield block
+    for test in run.failed[:20]:
+        yield f"- failed without a result: {escape(test)}"
+    if len(run.failed) > 20:
+        yield f"- … and {len(run.failed) - 20} more"
+    if run.failed:
+        yield ""
+
+
+def _failure(result: Result, text: str) -> str:
+    name = f"{escape(result.case)} · {escape(result.check)}"
+    lines = [f"#### {SIGNS[standing(result)]} {name}: {verdict_words(result)}", ""]
+    if result.registered:
+        lines += [f"Registered: {', '.join(map(escape, result.registered))}", ""]
+    if reason(result):
+        lines += [escape(reason(result)), ""]
+    if text:
+        lines += [fence(clip(text, limit=TEXT_LENGTH)), ""]
+    if result.repeat:
+        lines += ["Repeat it:", "", fence(result.repeat), ""]
+    return "\n".join(lines)
+
+
+def _text(result: Result, folder: Path | None) -> str:
+    if folder is None:
+        return ""
+    try:
+        detail = read_detail(folder, result)
+    except RecordError as error:
+        return str(error)
+    return detail.text if detail else ""
+
+
+def _not_run(run: Run) -> Iterator[str]:
+    if not run.not_run and not run.unreached:
+        return
+    yield "### Not run\n"
+    for why, count in not_run_reasons(run):
+        yield f"- {plural(count, 'test')}: {escape(why)}"
+    if run.unreached:
+        yield f"- {plural(run.unreached, 'test')}: the run ended before"
+    yield ""
+
+
+def _environment(run: Run) -> Iterator[str]:
+    if not run.environment:
+        return
+    yield "<details><summary>Environment</summary>\n"
+    yield "| | |\n|---|---|"
+    for name, value in _flat(run.environment):
+        yield f"| {escape(name)} | {escape(value)} |"
+    yield "\n</details>"
+
+
+def _flat(values: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}: ")
+        else:
+            yield f"{prefix}{name}", str(value)

@@ -1,0 +1,209 @@
+"""The run as one page of HTML that needs nothing beside it: no script, no font, no network."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import RecordError
+from harness.report import words
+from harness.report.chart import NAME_LENGTH, Chart, chart
+from harness.report.detail import Detail, Row, pick, read_detail
+from harness.report.run import Result, Run, exit_status
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+    Section = Callable[[list[Result], Path], Markup]
+
+SIZE = 2_000_000
+"""Bytes that a page stays below: what a phone opens without a wait, and a mail takes along."""
+
+ROW_BYTES = 110
+"""What a tap takes at the least. Measured: 118 at 1,500 taps with names of five letters, 224 at 400, where each tap is
+a point of the chart too."""
+
+LIMITS = (1500, 600, 300, 150, 70, 30, 12)
+"""Taps shown of each result, tried in turn until the page is below `SIZE`."""
+
+POINTS = 400
+"""Taps that a chart draws one by one: on a screen of 1,000 pixels more cannot be told apart."""
+
+TEXT_LENGTH = 20_000
+"""Characters kept of a failure's text."""
+
+CELL_LENGTH = 160
+"""Characters of a name that a table shows; beyond, its middle is left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One result as the page shows it. problem: why its detail cannot be shown."""
+
+    anchor: str
+    result: Result
+    standing: words.Standing
+    detail: Detail | None
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """An entry with as much of its taps as the page has room for."""
+
+    entry: Entry
+    chart: Chart | None
+    taps: list[Row]
+
+
+@dataclass(frozen=True, slots=True)
+class SectionShown:
+    """What a suite adds, or the error that its function raised."""
+
+    suite: str
+    content: Markup | str
+    error: str
+
+
+def page(run: Run, *, folder: Path, sections: Sequence[tuple[str, Section]] = ()) -> str:
+    """The page of a run whose files lie in `folder`.
+
+    sections: pairs of a suite and a function from its results and the folder to HTML. A function that raises is shown
+        as an error in its place; a suite without results has no section.
+    """
+    environment = _environment()
+    entries = list(_entries(run, folder))
+    added = [_section(suite, function, run, folder) for suite, function in sections if _of(suite, run)]
+    text, room = "", _room(entries)
+    for limit in LIMITS:
+        # A limit that is out of proportion to the room is not worth the seconds that it takes to render.
+        if limit > room and limit != LIMITS[-1]:
+            continue
+        text = environment.get_template("page.html").render(
+            run=run,
+            exit_status=exit_status(run),
+            counts=words.counts(run),
+            entries=[_shown(entry, limit) for entry in entries],
+            sections=added,
+        )
+        size = len(text.encode(errors="replace"))
+        if size < SIZE:
+            break
+        room = limit * SIZE / size
+    return text
+
+
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("harness.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        number=words.number,
+        duration=words.duration,
+        moment=lambda text: words.printable(words.moment(text)),
+        plural=words.plural,
+        printable=words.printable,
+        cell=lambda text: words.shorten(words.printable(text), limit=CELL_LENGTH),
+        tip=lambda text: words.shorten(words.printable(text), limit=NAME_LENGTH),
+        clipped=lambda text: words.clip(words.printable(text), limit=TEXT_LENGTH),
+        flat=flat,
+        breakable=_breakable,
+        local=_local,
+    )
+    environment.globals.update(
+        standings=words.STANDINGS,
+        sign=words.SIGNS,
+        word=words.WORDS,
+        verdict_words=words.verdict_words,
+        reason=words.reason,
+        headline=words.headline,
+        not_run_reasons=words.not_run_reasons,
+    )
+    return environment
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """A nested mapping as rows: the inner names after the outer ones, memory in GiB, fractions to three digits."""
+    rows: list[tuple[str, str]] = []
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            rows += flat(value, f"{prefix}{name} / ")
+        elif name.endswith("_bytes") and isinstance(value, int):
+            rows.append((f"{prefix}{name.removesuffix('_bytes')}", f"{value / 2**30:.1f} GiB"))
+        else:
+            known = words.number(value) if isinstance(value, float) else str(value)
+            rows.append((prefix + name, "unknown" if value is None else known))
+    return rows
+
+
+def _breakable(text: str) -> Markup:
+    """The text, escaped, with places where a long dotted name may break."""
+    from markupsafe import Markup, escape
+
+    parts = re.split(r"(?<=[._/:-])(?=\w)", words.shorten(words.printable(text), limit=CELL_LENGTH))
+    return Markup("<wbr>").join(escape(part) for part in parts)
+
+
+def _local(file: str) -> str:
+    """The file as a link beside the page, or "" if it is not plainly one: it may name anything."""
+    is_plain = re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)*", file)
+    return file if is_plain else ""
+
+
+def _entries(run: Run, folder: Path) -> Iterator[Entry]:
+    taken: set[str] = set()
+    by_standing = sorted(run.results, key=lambda result: words.STANDINGS.index(words.standing(result)))
+    for result in by_standing:
+        detail, problem = None, ""
+        try:
+            detail = read_detail(folder, result)
+        except RecordError as error:
+            problem = str(error)
+        yield Entry(_anchor(result, taken), result, words.standing(result), detail, problem)
+
+
+def _anchor(result: Result, taken: set[str]) -> str:
+    stem = re.sub(r"[^a-z0-9]+", "-", f"{result.suite} {result.case} {result.check}".lower()).strip("-")[:80]
+    anchor, number = f"r-{stem}", 1
+    while anchor in taken:
+        number += 1
+        anchor = f"r-{stem}-{number}"
+    taken.add(anchor)
+    return anchor
+
+
+def _shown(entry: Entry, limit: int) -> Shown:
+    if entry.detail is None:
+        return Shown(entry, None, [])
+    taps = pick(entry.detail.taps, limit, first=entry.detail.first)
+    return Shown(entry, chart(entry.detail, limit=min(limit, POINTS)), taps)
+
+
+def _room(entries: Sequence[Entry]) -> float:
+    """The most taps of each result for which there can be room; infinity if there is room for all."""
+    lengths = [len(entry.detail.taps) for entry in entries if entry.detail]
+    if sum(lengths) * ROW_BYTES <= SIZE:
+        return float("inf")
+    return max((limit for limit in LIMITS if sum(min(n, limit) for n in lengths) * ROW_BYTES <= SIZE), default=0)
+
+
+def _of(suite: str, run: Run) -> list[Result]:
+    return [result for result in run.results if result.suite == suite]
+
+
+def _section(suite: str, function: Section, run: Run, folder: Path) -> SectionShown:
+    try:
+        return SectionShown(suite, function(_of(suite, run), folder), "")
+    except Exception as error:
+        # Whatever a suite's own section does, the rest of the page must be had.
+        return SectionShown(suite, "", f"{type(error).__name__}: {error}")

@@ -1,0 +1,100 @@
+"""What a repository says of itself in `[tool.harness]` of its pyproject.toml, or the defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import field
+from pathlib import Path
+
+from harness.errors import SpecError, closest
+from harness.reader import build, load, specification
+
+
+@specification
+class Profile:
+    """A named selection of suites.
+
+    suites: folders, files or test ids given to pytest, relative to the root.
+    select: a pytest `-m` expression.
+    run_slow: whether tests marked slow run.
+    isolate: whether every case has a process of its own.
+    timeout_seconds: how long an isolated case may take; 0 for as long as it likes.
+    """
+
+    suites: tuple[str, ...] = ()
+    select: str = ""
+    run_slow: bool = False
+    isolate: bool = False
+    timeout_seconds: float = 0.0
+    description: str = ""
+
+
+@specification
+class Settings:
+    """Where a repository keeps its cases, artifacts and register, and its profiles.
+
+    sections: suite -> `module:function`, which makes the suite's own section of the report.
+    allowed_skips: regular expressions of reasons for which a slow test may be skipped under `--strict-skips`.
+    """
+
+    cases: str = "fixtures/cases"
+    artifacts: str = "fixtures/artifacts.toml"
+    register: str = "fixtures/register"
+    profiles: Mapping[str, Profile] = field(default_factory=dict)
+    sections: Mapping[str, str] = field(default_factory=dict)
+    allowed_skips: tuple[str, ...] = ()
+
+
+DEFAULT_PROFILES = {
+    "quick": Profile(select="not slow", description="every test that is not slow"),
+    "slow": Profile(run_slow=True, isolate=True, description="every test, each case in a process of its own"),
+}
+
+
+@specification
+class Repository:
+    """A folder with its settings."""
+
+    root: Path
+    settings: Settings
+
+    @property
+    def cases(self) -> Path:
+        return self.root / self.settings.cases
+
+    @property
+    def artifacts(self) -> Path:
+        return self.root / self.settings.artifacts
+
+    @property
+    def register(self) -> Path:
+        return self.root / self.settings.register
+
+    def profile(self, name: str) -> Profile:
+        """The profile called `name`.
+
+        Raises:
+            SpecError: there is none; close names are offered.
+        """
+        profiles = self.profiles()
+        if name not in profiles:
+            raise SpecError(f"profile {name!r}", f"not known in {self.root}", todo=closest(name, profiles))
+        return profiles[name]
+
+    def profiles(self) -> dict[str, Profile]:
+        return {**DEFAULT_PROFILES, **self.settings.profiles}
+
+
+def find_repository(start: Path) -> Repository:
+    """The repository around `start`: the nearest folder upwards with a pyproject.toml, else `start` itself.
+
+    Raises:
+        SpecError: `[tool.harness]` holds an unknown key or a wrong value, with its line.
+    """
+    start = start.resolve()
+    for folder in (start, *start.parents):
+        file = folder / "pyproject.toml"
+        if file.is_file():
+            table = load(file).get("tool", {}).get("harness", {})
+            return Repository(root=folder, settings=build(Settings, table, file=file, at=("tool", "harness")))
+    return Repository(root=start, settings=Settings())
