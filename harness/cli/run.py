@@ -35,7 +35,7 @@ def run_profile(options: argparse.Namespace) -> int:
     resume = not options.fresh and _was_killed(folder)
     if resume:
         print(f"resuming the run in {folder} (--fresh begins again)", file=sys.stderr)
-    command = pytest_command(profile, options, folder=folder, resume=resume)
+    command = pytest_command(profile, options, folder=_seen_from(repository.root, folder), resume=resume)
     status, log = _run(command, repository.root, folder, verbose=options.verbose)
     if status == MISUSE:
         raise SpecError(f"profile {options.profile!r}", f"pytest refused:\n{log}", todo="Mend what it names.")
@@ -50,7 +50,7 @@ def run_profile(options: argparse.Namespace) -> int:
 
 def pytest_command(profile: Profile, options: argparse.Namespace, *, folder: Path, resume: bool) -> list[str]:
     """The pytest call of a profile."""
-    command = [sys.executable, "-m", "pytest", *profile.suites, f"--report-dir={folder.resolve()}"]
+    command = [sys.executable, "-m", "pytest", *profile.suites, f"--report-dir={folder}"]
     command.append(f"--harness-profile={options.profile}")
     if profile.select:
         command += ["-m", profile.select]
@@ -93,6 +93,12 @@ def _text(folder: Path, result: Any) -> str:
         except (OSError, ValueError, KeyError):
             continue
     return f"{result.case}: {result.verdict.name}\n  why         {result.reason}"
+
+
+def _seen_from(root: Path, folder: Path) -> Path:
+    """The folder as pytest, which runs in `root`, may name it."""
+    folder = folder.resolve()
+    return folder.relative_to(root) if folder.is_relative_to(root) else folder
 
 
 def _was_killed(folder: Path) -> bool:

@@ -44,7 +44,8 @@ def check(
 
     reference, port: a torch.nn.Module, a transformers Flax model, a pair (linen module, params), or a callable that
         returns an array or named arrays. They are afterwards bit for bit what they were.
-    inputs: argument name -> NumPy, torch or JAX array; or a sequence of such calls.
+    inputs: argument name -> NumPy, torch or JAX array; or a sequence of such calls. A single input is passed by
+        position to a side that calls it otherwise.
     mapping: reference name -> port name, as patterns. With a mapping (an empty one too), a tap that one side alone
         has makes the result inconclusive, unless `unmatched` (one table a side: pattern -> reason) excuses it.
         Without one, taps are paired by equal name and shape, and the rest only lowers the coverage.

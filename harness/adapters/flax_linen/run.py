@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from harness.adapters.calling import bind
 from harness.adapters.flax_linen.session import session
 from harness.adapters.flax_linen.taps import tapped
 from harness.adapters.leaves import named_outputs
@@ -55,7 +56,8 @@ class LinenModel:
         parameters = inspect.signature(type(self.module).__call__).parameters
         switches = {name: value for name, value in INFERENCE.items() if name in parameters and name not in inputs}
         with _opened(self.device, self.precision, tap):
-            return _collect(self.module.apply(variables, **(_to_jax(inputs) | switches)))
+            positional, named = bind(self.module.__call__, _to_jax(inputs))
+            return _collect(self.module.apply(variables, *positional, **(named | switches)))
 
     def describe(self) -> str:
         return f"Flax linen {type(self.module).__name__}"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from harness.adapters.calling import bind
 from harness.adapters.leaves import named_outputs, named_tap
 from harness.adapters.protocols import Array, Tap
 from harness.adapters.pytorch.session import inference
@@ -27,7 +28,9 @@ class TorchModel:
         with inference(self.module, device=self.device, precision=self.precision) as device, ExitStack() as stack:
             if tap is not None:
                 stack.enter_context(tapped(self.module, tap))
-            result = self.module(**{name: to_tensor(value, device) for name, value in inputs.items()})
+            tensors = {name: to_tensor(value, device) for name, value in inputs.items()}
+            positional, named = bind(self.module.forward, tensors)
+            result = self.module(*positional, **named)
             outputs = named_outputs(result, is_array=torch.is_tensor)
             return {name: to_numpy(leaf) for name, leaf in outputs.items()}
 

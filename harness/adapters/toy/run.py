@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.adapters.calling import bind
 from harness.adapters.leaves import named_outputs
 from harness.adapters.protocols import Array, Tap
 from harness.adapters.toy.layers import Layers
@@ -20,7 +21,10 @@ class PlainModel:
     model: Callable[..., Any]
 
     def run(self, inputs: Mapping[str, Any], *, tap: Tap | None = None) -> dict[str, Array]:
-        result = self.model(**inputs, tap=tap) if isinstance(self.model, Layers) else self.model(**inputs)
+        positional, named = bind(self.model, inputs)
+        if isinstance(self.model, Layers):
+            named["tap"] = tap
+        result = self.model(*positional, **named)
         return {name: np.array(leaf) for name, leaf in named_outputs(result, is_array=_is_array).items()}
 
     def describe(self) -> str:

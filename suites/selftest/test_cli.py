@@ -1,0 +1,161 @@
+"""The `harness` command: what it prints, and that its exit status is the verdict."""
+
+import json
+
+import pytest
+
+from harness.cli import main
+
+
+@pytest.fixture
+def run(toys, monkeypatch, capsys):
+    """Call the command inside the toy repository; status, standard output, standard error."""
+    monkeypatch.chdir(toys.root)
+
+    def call(*arguments):
+        try:
+            status = main(list(arguments))
+        except SystemExit as exit_:
+            status = exit_.code
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return call
+
+
+def test_help_names_the_commands_and_the_exit_statuses(run):
+    status, text, _ = run("--help")
+    assert status == 0
+    for word in ("run", "list", "check", "report", "exit status:", "inconclusive"):
+        assert word in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("port", "status", "first"),
+    [("agreeing", 0, "toy: AGREE"), ("diverging", 1, "toy: DIVERGE"), ("more_taps", 3, "toy: INCONCLUSIVE")],
+)
+def test_check_prints_the_comparison(toys, run, port, status, first):
+    toys.case("toy", port)
+    assert (status, first) == (run("check", "toy")[0], run("check", "toy")[1].splitlines()[0])
+
+
+def test_check_prints_json_alone(toys, run):
+    toys.case("a")
+    toys.case("b", "diverging")
+    status, text, _ = run("check", "a", "--json")
+    assert (status, json.loads(text)["verdict"]) == (0, "agree")
+    status, text, _ = run("check", "*", "--json")
+    assert (status, [found["verdict"] for found in json.loads(text)]) == (1, ["agree", "diverge"])
+
+
+def test_check_knows_the_register(toys, run):
+    toys.case("toy", "diverging")
+    toys.row("toy", error=0.1)
+    status, text, _ = run("check", "toy")
+    assert status == 0
+    assert "registered  toy-shift" in text
+    toys.case("toy", "agreeing")
+    assert run("check", "toy")[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (("check", "toi"), 2, "case 'toi': not found in"),
+        (("check", "broken"), 2, "broken.toml:1: unknown key 'divice'. Did you mean 'device'?"),
+        (("check", "raising"), 3, "case 'raising', port: the factory 'toys:raising' raised ValueError"),
+        (("check", "absent"), 2, "toys has no function 'absent'"),
+        (("check", "gpu"), 3, "device 'gpu'"),
+        (("check", "artifact"), 2, "artifact 'tinny': not known in"),
+        (("run", "--profile", "quik"), 2, "profile 'quik': not known in"),
+        (("report", "nowhere"), 3, "nowhere: holds no run. Name the folder given as --report-dir."),
+        (("run", "--report-dir", "fixtures"), 2, "is neither empty nor the folder of an earlier run"),
+        (("chekc",), 2, "invalid choice: 'chekc'"),
+    ],
+)
+def test_misuse_and_trouble_are_said_on_standard_error(toys, run, arguments, status, said):
+    toys.case("toy")
+    toys.case("broken", before="divice = 1\n")
+    toys.case("raising", "raising")
+    toys.case("absent", "absent")
+    toys.case("artifact", after='[artifacts]\nweights = "tinny"\n')
+    toys.write("fixtures/artifacts.toml", "")
+    if arguments == ("check", "gpu"):
+        pytest.importorskip("torch")
+        toys.write("torched.py", "import torch\ndef port():\n    return torch.nn.Identity()\n")
+        file = toys.case("gpu", before='device = "gpu"\n')
+        file.write_text(file.read_text().replace("toys:agreeing", "torched:port"))
+    found = run(*arguments)
+    assert found[0] == status
+    assert said in found[2]
+    assert found[1] == ""
+
+
+def test_a_factory_wants_what_the_case_does_not_provide(toys, run):
+    toys.write("wanting.py", "import toys\ndef port(weights, size=1):\n    return toys.net()\n")
+    file = toys.case("toy", after="[port.arguments]\n")
+    file.write_text(file.read_text().replace("toys:agreeing", "wanting:port"))
+    assert "wants 'weights', which is neither an artifact of the case nor an argument" in run("check", "toy")[2]
+    file.write_text(file.read_text() + "sise = 2\n")
+    assert "takes no argument 'sise'. Did you mean 'size'?" in run("check", "toy")[2]
+
+
+def test_a_port_factory_may_take_the_built_reference(toys, run):
+    toys.write("converted.py", "def port(reference):\n    return reference\n")
+    file = toys.case("toy")
+    file.write_text(file.read_text().replace("toys:agreeing", "converted:port"))
+    assert run("check", "toy")[0] == 0
+
+
+def test_list_shows_what_there_is(toys, run):
+    toys.case("toy")
+    toys.row("toy", error=0.1)
+    status, text, _ = run("list")
+    assert status == 0
+    for word in ("cases", "a toy", "profiles", "quick", "artifacts: none", "register", "toy-shift"):
+        assert word in text
+    assert json.loads(run("list", "cases", "--json")[1]) == {"cases": {"toy": "a toy"}}
+
+
+def test_run_shows_a_table_and_the_failures_and_writes_the_report(toys):
+    toys.case("good")
+    toys.case("bad", "diverging")
+    done = toys.harness("run", "--report-dir=out")
+    assert done.ret == 1
+    done.stdout.fnmatch_lines(["*diverge*bad*0.1*", "*agree*good*", "bad: DIVERGE", "  repeat      harness check bad"])
+    assert max(map(len, done.outlines)) <= 80
+    assert (toys.root / "out/index.html").exists()
+
+
+def test_run_prints_json_alone(toys):
+    toys.case("good")
+    done = toys.harness("run", "--report-dir=out", "--json")
+    record = json.loads(done.stdout.str())
+    assert (done.ret, record["schema"], record["run"]["profile"]) == (0, 1, "quick")
+    assert [result["case"] for result in record["results"]] == ["good"]
+
+
+def test_a_profile_that_compares_nothing_is_inconclusive(toys):
+    toys.write("pyproject.toml", '[tool.harness.profiles.quick]\nsuites = ["test_other.py"]\n')
+    toys.write("test_other.py", "def test_other(): pass\n")
+    assert toys.harness("run", "--report-dir=out").ret == 3
+
+
+def test_a_profile_whose_suite_is_not_there_is_misuse(toys):
+    toys.write("pyproject.toml", '[tool.harness.profiles.quick]\nsuites = ["nowhere"]\n')
+    done = toys.harness("run", "--report-dir=out")
+    assert done.ret == 2
+    assert "nowhere" in done.stderr.str()
+
+
+def test_run_passes_further_arguments_on_to_pytest(toys):
+    toys.case("good")
+    toys.case("bad", "diverging")
+    assert toys.harness("run", "--report-dir=out", "--", "-k", "good").ret == 0
+
+
+def test_without_settings_the_defaults_run_what_pytest_would(toys):
+    (toys.root / "pyproject.toml").unlink()
+    toys.case("good")
+    assert toys.harness("run", "--report-dir=out").ret == 0
