@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import traceback
 from collections.abc import Iterable
 
 
@@ -75,6 +76,12 @@ def closest(name: str, known: Iterable[str]) -> str:
     if not names:
         return "There are none."
     return f"Known are {', '.join(map(repr, names))}."
+
+
+def origin(error: BaseException) -> str:
+    """Where an exception was raised, as `file:line in function`, for a message that replaces its traceback."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].filename}:{frames[-1].lineno} in {frames[-1].name}" if frames else "an unknown place"
 
 
 def _rebuild(kind: type[HarnessError], place: str, problem: str, todo: str) -> HarnessError:

@@ -40,16 +40,16 @@ def write_atomic(path: Path, content: str | bytes) -> Path:
     return path
 
 
-def append_line(path: Path, value: Mapping[str, Any]) -> None:
-    """Append `value` as one line of JSON, flushed to disk.
+def append_line(path: Path, *values: Mapping[str, Any]) -> None:
+    """Append each value as a line of JSON, all in one write, flushed to disk.
 
     Raises:
         RecordError: the folder or disk refused.
     """
-    line = json.dumps(value, allow_nan=False, separators=(",", ":")) + "\n"
+    lines = [json.dumps(value, allow_nan=False, separators=(",", ":")) + "\n" for value in values]
     try:
         with path.open("a", encoding="utf-8") as stream:
-            stream.write(line)
+            stream.write("".join(lines))
             stream.flush()
             os.fsync(stream.fileno())
     except OSError as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.cases.spec import Factory
-from harness.errors import BuildError, SpecError, closest
+from harness.errors import BuildError, SpecError, closest, origin
 
 
 def build(factory: Factory, available: Mapping[str, Any], *, root: Path, place: str) -> Any:
@@ -29,7 +29,7 @@ def build(factory: Factory, available: Mapping[str, Any], *, root: Path, place: 
     except Exception as error:
         raise BuildError(
             place,
-            f"the factory {factory.factory!r} raised {type(error).__name__}: {error}",
+            f"the factory {factory.factory!r} raised {type(error).__name__}: {error} (at {origin(error)})",
             todo="Call it by hand with these arguments: " + (", ".join(arguments) or "none") + ".",
         ) from error
 

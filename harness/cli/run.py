@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from harness.cli.watch import watch
 from harness.errors import SpecError
+from harness.files import write_atomic
 from harness.settings import Profile, Repository, find_repository
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from harness.report.run import Result, Run
 
-    from harness.report.run import Run
-
-POLL_SECONDS = 0.1
 MISUSE = 4
 """pytest's exit status for arguments or settings that it cannot take."""
 
@@ -85,14 +82,12 @@ def show(folder: Path, run: Run, *, as_json: bool) -> None:
     console.print(f"report: {folder / 'index.html'}", soft_wrap=True)
 
 
-def _text(folder: Path, result: Any) -> str:
+def _text(folder: Path, result: Result) -> str:
     """The failure text of a result, from its own file; without one, its reason."""
-    for name in result.files:
-        try:
-            return str(json.loads((folder / name).read_text(encoding="utf-8"))["text"])
-        except (OSError, ValueError, KeyError):
-            continue
-    return f"{result.case}: {result.verdict.name}\n  why         {result.reason}"
+    from harness.report.detail import read_detail
+
+    detail = read_detail(folder, result)
+    return detail.text if detail else f"{result.case}: {result.verdict.name}\n  why         {result.reason}"
 
 
 def _seen_from(root: Path, folder: Path) -> Path:
@@ -117,10 +112,10 @@ def _run(command: list[str], root: Path, folder: Path, *, verbose: bool) -> tupl
 
     Its output goes to `pytest.log` beside the record, once the record is there: pytest itself opens the folder.
     """
-    import tempfile
+    from harness.plugin.recorder import now
 
     with tempfile.NamedTemporaryFile(prefix="harness-", suffix=".log", delete=False) as output:
-        log = Path(output.name)
+        log, began = Path(output.name), now()
         try:
             process = subprocess.Popen(
                 command,
@@ -133,67 +128,16 @@ def _run(command: list[str], root: Path, folder: Path, *, verbose: bool) -> tupl
                 if verbose:
                     process.wait()
                 else:
-                    _watch(process, folder / "events.jsonl")
+                    watch(process, folder / "events.jsonl", began)
             except KeyboardInterrupt:
                 process.wait()
                 raise
             text = log.read_text(encoding="utf-8", errors="replace")
             if not verbose and (folder / "events.jsonl").exists():
-                (folder / "pytest.log").write_text(text, encoding="utf-8")
+                write_atomic(folder / "pytest.log", text)
         finally:
             log.unlink(missing_ok=True)
     return process.returncode, "\n".join(text.splitlines()[-15:])
-
-
-def _watch(process: subprocess.Popen[bytes], events: Path) -> None:
-    """Show a progress bar until the process ends; where there is no terminal, a line a finished test."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True, highlight=False, markup=False)
-    columns = (BarColumn(bar_width=20), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
-        task = progress.add_task("starting", total=None)
-        began = time.time()
-        for event in _follow(process, events, began):
-            _advance(progress, task, event)
-            if event.get("event") == "finished" and not console.is_terminal:
-                console.print(f"{event['outcome']:<8} {event['seconds']:6.1f} s  {event['test']}", soft_wrap=True)
-
-
-def _follow(process: subprocess.Popen[bytes], path: Path, began: float) -> Iterator[dict[str, Any]]:
-    """The events that pytest appends to `path`, as they come, until it ends."""
-    position = 0
-    running = True
-    while running:
-        running = process.poll() is None
-        # An older run's file stands there until pytest has opened the folder.
-        if path.exists() and path.stat().st_mtime >= began - 1:
-            with path.open("rb") as stream:
-                size = os.fstat(stream.fileno()).st_size
-                stream.seek(position if position <= size else 0)
-                text = stream.read()
-            whole = text[: text.rfind(b"\n") + 1]
-            position = (position if position <= size else 0) + len(whole)
-            for line in whole.splitlines():
-                try:
-                    yield json.loads(line)
-                except ValueError:
-                    continue
-        if running:
-            time.sleep(POLL_SECONDS)
-
-
-def _advance(progress: Progress, task: Any, event: dict[str, Any]) -> None:
-    kind = event.get("event")
-    if kind == "collected":
-        progress.update(task, total=event["total"])
-    elif kind == "started":
-        progress.update(task, description=event["test"].split("::")[-1])
-    elif kind == "step":
-        progress.update(task, description=event["step"])
-    elif kind in ("finished", "kept"):
-        progress.advance(task)
 
 
 def _finish(folder: Path, repository: Repository, status: int) -> None:

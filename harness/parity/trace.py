@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.adapters.protocols import Runs
-from harness.errors import RunError
+from harness.errors import RunError, origin
 
 Array = npt.NDArray[Any]
 
@@ -48,7 +48,7 @@ def record(model: Runs, inputs: Mapping[str, Any], *, taps: bool = True) -> Trac
     except Exception as error:
         raise RunError(
             model.describe(),
-            f"raised {type(error).__name__} when called with {_shapes(inputs)}: {error}",
+            f"raised {type(error).__name__} when called with {_shapes(inputs)}: {error} (at {origin(error)})",
             todo="Call the model with these inputs by hand; mend the inputs or the model.",
         ) from error
     seconds = time.perf_counter() - start

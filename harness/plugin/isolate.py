@@ -68,6 +68,10 @@ class Parent:
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={self.config.rootpath}"]
         if self.config.inipath:
             command += ["-c", str(self.config.inipath)]
+        # What the settings select holds for the parent; here the test is named.
+        command += ["-m", ""]
+        if self.config.pluginmanager.hasplugin("xdist"):
+            command.append("-n0")
         if run_slow(self.config):
             command.append("--run-slow")
         if option("report_dir"):

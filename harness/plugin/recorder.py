@@ -37,17 +37,19 @@ def keep(
     """Keep a result on the test's item: a comparison, or the error that prevented one."""
     from harness.plugin.resume import item_key
 
-    result = blank_result(item.nodeid, name, title) | {"repeat": repeat, "seconds": seconds, "key": item_key(item)}
+    result = blank_result(item.nodeid, name, title) | {"repeat": repeat, "seconds": seconds}
     if comparison is not None:
         registered = comparison.registered(rows)
         result |= {
             "verdict": comparison.verdict.value,
+            "key": item_key(item),
             "reason": "; ".join(row.cause for row in rows) if registered else comparison.reason,
             "registered": list(registered),
             "metrics": comparison.metrics() | {"peak_bytes": _peak_bytes()},
             "details": comparison.to_dict() | {"check": "forward", "title": title, "repeat": repeat},
         }
     else:
+        # Without a key it is tried again when the run is resumed: the network may be back.
         result |= {"reason": str(error)}
     item.stash.setdefault(RESULTS, []).append(result)
 
@@ -119,7 +121,7 @@ class Recorder:
         self.outcomes: dict[str, str] = {}
         self.seconds: dict[str, float] = {}
         self.written: set[str] = set()
-        self.named: dict[str, int] = {}
+        self.taken = {name for line in self.kept.results for name in line.get("files", ())}
 
     def event(self, kind: str, **values: Any) -> None:
         self._append("events.jsonl", {"event": kind, **values})
@@ -136,7 +138,7 @@ class Recorder:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         kept = session.config.stash.get(KEPT, ())
-        self.event("collected", total=len(session.items) + len(kept))
+        self.event("collected", total=len(session.items) + len(kept), kept=len(kept))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
@@ -150,13 +152,16 @@ class Recorder:
         self.event("started", test=nodeid, time=now())
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        for result in getattr(report, "harness_results", ()):
-            self._write(dict(result))
         test = report.nodeid
         self.seconds[test] = self.seconds.get(test, 0.0) + report.duration
         outcome = _outcome(report)
         if outcome == "failed" or test not in self.outcomes or self.outcomes[test] == "passed":
             self.outcomes[test] = outcome
+        results = getattr(report, "harness_results", ())
+        if results:
+            # Before the results, so that no kill leaves results of which nobody knows whether the test passed.
+            self.event("judged", test=test, outcome=self.outcomes[test])
+            self._write(*map(dict, results))
         if outcome == "skipped":
             self.event("not_run", test=test, reason=_skip_reason(report))
         if outcome == "failed" and test not in self.written:
@@ -186,19 +191,21 @@ class Recorder:
         except HarnessError as error:
             pytest.exit(f"harness: {error}", returncode=3)
 
-    def _write(self, result: dict[str, Any]) -> None:
-        details = result.pop("details", None)
-        if details is not None:
-            result["files"] = [self._write_details(result, details)]
-        self.written.add(result["test"])
-        self._append("results.jsonl", result)
+    def _write(self, *results: dict[str, Any]) -> None:
+        """Write the results of one test: all of them or, if the process is killed, none."""
+        for result in results:
+            details = result.pop("details", None)
+            if details is not None:
+                result["files"] = [self._write_details(result, details)]
+            self.written.add(result["test"])
+        self._append("results.jsonl", *results)
 
-    def _append(self, name: str, value: dict[str, Any]) -> None:
-        """Append a line; where the disk refuses, end the run, since a record with gaps would look like a whole one."""
+    def _append(self, name: str, *values: dict[str, Any]) -> None:
+        """Append lines; where the disk refuses, end the run, since a record with gaps would look like a whole one."""
         from harness.errors import RecordError
 
         try:
-            append_line(self.folder / name, value)
+            append_line(self.folder / name, *values)
         except RecordError as error:
             pytest.exit(f"harness: {error}", returncode=3)
 
@@ -206,8 +213,11 @@ class Recorder:
         import json
 
         stem = re.sub(r"[^\w.-]+", "-", f"{result['case']}.{result['check']}")[:100]
-        self.named[stem] = self.named.get(stem, 0) + 1
-        name = f"cases/{stem}.json" if self.named[stem] == 1 else f"cases/{stem}-{self.named[stem]}.json"
+        name, number = f"cases/{stem}.json", 1
+        while name in self.taken:
+            number += 1
+            name = f"cases/{stem}-{number}.json"
+        self.taken.add(name)
         write_atomic(self.folder / name, json.dumps(details, allow_nan=False))
         return name
 

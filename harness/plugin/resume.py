@@ -57,10 +57,7 @@ def open_folder(folder: Path, *, resume: bool) -> Kept:
         _rewrite(folder / "results.jsonl", lines.results)
         _rewrite(folder / "events.jsonl", lines.events)
         return lines
-    for result in lines.results:
-        for name in result.get("files", ()):
-            if name.startswith("cases/") and ".." not in name:
-                (folder / name).unlink(missing_ok=True)
+    _remove_details(folder, lines.results)
     for name in WRITTEN:
         if name != "pytest.log":
             (folder / name).unlink(missing_ok=True)
@@ -74,13 +71,13 @@ def keep_finished(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not config.getoption("resume") or not config.getoption("report_dir") or config.getoption("isolated_child"):
         return
     folder = Path(config.getoption("report_dir"))
-    finished = {event["test"] for event in read_lines(folder / "events.jsonl") if event.get("event") == "finished"}
+    judged = {event["test"] for event in read_lines(folder / "events.jsonl") if event.get("event") == "judged"}
     # A run that was killed twice may hold two lines of one result: the later one counts.
     latest = {(line["test"], line["case"], line["check"]): line for line in read_lines(folder / "results.jsonl")}
     keys: dict[str, set[str]] = {}
     for line in latest.values():
         keys.setdefault(line["test"], set()).add(line.get("key", ""))
-    kept = [item for item in items if item.nodeid in finished and keys.get(item.nodeid) == {item_key(item)} != {""}]
+    kept = [item for item in items if item.nodeid in judged and keys.get(item.nodeid) == {item_key(item)} != {""}]
     tests = tuple(item.nodeid for item in kept)
     config.stash[KEPT] = tests
     items[:] = [item for item in items if item.nodeid not in set(tests)]
@@ -91,8 +88,8 @@ def keep_finished(config: pytest.Config, items: list[pytest.Item]) -> None:
 def item_key(item: pytest.Item) -> str:
     """What the results of a test depend on, as a hash; "" for a test without a case, which always runs again.
 
-    Case and check, the case's file, its artifacts, the versions of the packages, and the code: the harness, the
-    factories' files and the test's own.
+    The test, the case's file, its artifacts and rows of the register, the versions of the packages, and the code: the
+    harness, the factories' files and the test's own.
     """
     from harness.cases.spec import Case
 
@@ -103,7 +100,7 @@ def item_key(item: pytest.Item) -> str:
     parts = {
         "test": item.nodeid,
         "case": sha256_of(case.file),
-        "artifacts": _artifacts(case, item.config.rootpath),
+        "pinned": _pinned(case, item.config.rootpath),
         "versions": environment.versions(),
         "code": [_engine(), sha256_of(item.path), *_factories(case)],
     }
@@ -116,18 +113,29 @@ def compact(folder: Path, kept: Kept) -> None:
         old = [line for line in kept.results if line["test"] in kept.tests]
         new = read_lines(folder / "results.jsonl")[len(kept.results) :]
         _rewrite(folder / "results.jsonl", old + new)
+        _remove_details(folder, [line for line in kept.results if line["test"] not in kept.tests])
+
+
+def _remove_details(folder: Path, results: list[dict[str, Any]]) -> None:
+    for result in results:
+        for name in result.get("files", ()):
+            if name.startswith("cases/") and ".." not in name:
+                (folder / name).unlink(missing_ok=True)
 
 
 def _rewrite(path: Path, lines: list[dict[str, Any]]) -> None:
     write_atomic(path, "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines))
 
 
-def _artifacts(case: Case, root: Path) -> list[str]:
+def _pinned(case: Case, root: Path) -> list[str]:
+    """The case's artifacts and its rows of the register, as text; what is wrong with them, if something is."""
     from harness.cases.artifacts import find_artifact
+    from harness.register import read_register, rows_for
 
     repository = find_repository(root)
     try:
-        return [repr(find_artifact(repository, name)) for name in case.artifacts.values()]
+        artifacts = [repr(find_artifact(repository, name)) for name in case.artifacts.values()]
+        return [*artifacts, repr(rows_for(case.name, read_register(repository.register)))]
     except HarnessError as error:
         return [str(error)]
 

@@ -222,6 +222,9 @@ def _tell(events: Iterable[Mapping[str, Any]]) -> _Told:
                 told.running[test] = ""
             case "step":
                 told.running[test] = str(event.get("step", ""))
+            case "judged":
+                told.running.pop(test, None)
+                told.outcomes[test] = str(event.get("outcome", ""))
             case "finished":
                 _finish(told, test, str(event.get("outcome", "")))
             case "not_run":

@@ -163,3 +163,43 @@ def test_a_killed_run_can_be_reported_as_far_as_it_came(toys):
     record = json.loads((toys.root / "out/run.json").read_text())
     assert (record["run"]["status"], len(record["results"])) == ("interrupted", done)
     assert (toys.root / "out/index.html").exists()
+
+
+def test_two_tests_of_one_case_keep_a_file_each_across_a_resumed_run(toys):
+    toys.write("test_cases.py", TWO)
+    kill_while_running(toys, 2, finished=1)
+    assert toys.harness("run", "--report-dir=out").ret == 0
+    lines = [json.loads(line) for line in (toys.root / "out/results.jsonl").read_text().splitlines()]
+    files = [name for line in lines for name in line["files"]]
+    assert (len(lines), len(set(files))) == (4, 4)
+    assert sorted(path.name for path in (toys.root / "out/cases").iterdir()) == sorted(name[6:] for name in files)
+
+
+TWO = """
+import pytest
+
+@pytest.mark.case("*")
+def test_once(case, parity):
+    parity(case)
+
+@pytest.mark.case("*")
+def test_twice(case, parity):
+    parity(case)
+"""
+
+
+def test_a_killed_run_goes_on_under_xdist(toys):
+    pytest.importorskip("xdist")
+    done = kill_while_running(toys, 4, finished=2)
+    (toys.root / "calls.txt").write_text("")
+    assert toys.harness("run", "--report-dir=out", "--", "-p", "xdist", "-n2").ret == 0
+    assert (toys.root / "calls.txt").read_text() == "x" * (4 - done)
+    assert len((toys.root / "out/results.jsonl").read_text().splitlines()) == 4
+
+
+def test_a_result_that_could_not_be_had_is_tried_again(toys):
+    toys.case("a-raising", "raising")
+    kill_while_running(toys, 3, finished=2)
+    toys.case("a-raising")
+    assert toys.harness("run", "--report-dir=out").ret == 0
+    assert results(toys)["a-raising"]["verdict"] == "agree"

@@ -217,3 +217,21 @@ def test_collecting_imports_no_framework(toys):
     assert "'harness.cases.spec'" in text
     for framework in ("torch", "jax", "flax", "transformers", "diffusers"):
         assert f"'{framework}'" not in text
+
+
+def test_a_disk_that_refuses_the_record_ends_the_run_with_a_clear_word(toys, monkeypatch):
+    from harness.errors import RecordError
+    from harness.plugin import recorder
+
+    def full(path, *values):
+        if path.name == "results.jsonl":
+            raise RecordError(str(path), "cannot be written (No space left on device)", todo="The disk is full.")
+        append(path, *values)
+
+    append = recorder.append_line
+    monkeypatch.setattr(recorder, "append_line", full)
+    toys.case("good")
+    done = toys.pytest("--report-dir=out")
+    assert done.ret == 3
+    done.stdout.fnmatch_lines(["*harness: out/results.jsonl: cannot be written (No space left on device)*"])
+    assert not (toys.root / "out/results.jsonl").exists()
