@@ -67,7 +67,8 @@ def rebuild_report(options: argparse.Namespace) -> int:
 
     if not (options.folder / "events.jsonl").exists():
         raise RecordError(str(options.folder), "holds no run", todo="Name the folder given as --report-dir.")
-    run = finish(options.folder, sections=find_repository(Path.cwd()).settings.sections)
+    repository = find_repository(Path.cwd())
+    run = finish(options.folder, sections=repository.settings.sections, root=repository.root)
     show(options.folder, run, as_json=options.json)
     return exit_status(run)
 

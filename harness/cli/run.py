@@ -146,4 +146,4 @@ def _finish(folder: Path, repository: Repository, status: int) -> None:
     from harness.report import finish
 
     print(f"pytest {ending(status)}; the same command goes on where it stopped", file=sys.stderr)
-    finish(folder, sections=repository.settings.sections)
+    finish(folder, sections=repository.settings.sections, root=repository.root)

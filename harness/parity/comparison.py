@@ -42,7 +42,10 @@ class Comparison:
 
     @property
     def first(self) -> Difference | None:
-        """The first tap, in the order of execution, that is not within the tolerance; None if all are."""
+        """The first tap, in the order of execution, that is off; None if none is.
+
+        Off is: outside the tolerance, times the tap's own scale where that is above 1.
+        """
         return next((tap for tap in self.taps if tap.verdict is not Verdict.AGREE), None)
 
     @property

@@ -187,7 +187,8 @@ class Recorder:
         try:
             compact(self.folder, self.kept)
             self.event("ended", exit_status=int(session.exitstatus), finished=now())
-            finish(self.folder, sections=find_repository(self.config.rootpath).settings.sections)
+            repository = find_repository(self.config.rootpath)
+            finish(self.folder, sections=repository.settings.sections, root=repository.root)
         except HarnessError as error:
             pytest.exit(f"harness: {error}", returncode=3)
 

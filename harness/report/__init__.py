@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 NONE: Mapping[str, str] = MappingProxyType({})
 
 
-def finish(folder: Path, *, sections: Mapping[str, str] = NONE) -> Run:
+def finish(folder: Path, *, sections: Mapping[str, str] = NONE, root: Path | None = None) -> Run:
     """Write `run.json`, `summary.md`, `junit.xml` and `index.html` of the run in `folder`; the run.
 
     It takes a run that was killed as well as one that ended.
 
     sections: suite -> `module:function`, which makes the suite's own section of the page; one that cannot be imported
-        is shown as an error in its place.
+        is shown as an error in its place. root: the folder from which it is imported.
 
     Raises:
         RecordError: the folder holds no run, or cannot be written.
@@ -34,21 +34,20 @@ def finish(folder: Path, *, sections: Mapping[str, str] = NONE) -> Run:
 
     run = read_run(folder)
     write_record(folder)
-    functions = [(suite, _late(name)) for suite, name in sections.items()]
+    functions = [(suite, _late(suite, name, root or Path.cwd())) for suite, name in sections.items()]
     write_atomic(folder / "summary.md", _encoded(summary(run, folder=folder)))
     write_atomic(folder / "junit.xml", _encoded(junit(run, folder=folder)))
     write_atomic(folder / "index.html", _encoded(page(run, folder=folder, sections=functions)))
     return run
 
 
-def _late(name: str) -> Callable[[list[Result], Path], Markup]:
+def _late(suite: str, name: str, root: Path) -> Callable[[list[Result], Path], Markup]:
     """The function `module:function`, imported when it is called, so that its errors are its own."""
 
     def call(results: list[Result], folder: Path) -> Markup:
-        from importlib import import_module
+        from harness.cases.build import resolve
 
-        module, _, function = name.partition(":")
-        made: Markup = getattr(import_module(module), function)(results, folder)
+        made: Markup = resolve(name, root=root, place=f"section {suite!r}")(results, folder)
         return made
 
     return call

@@ -61,7 +61,7 @@ class Tick:
 class Chart:
     """What is drawn; paths are in thousandths of the width and pixels of the height.
 
-    first: the first tap outside the tolerance. zero, not_finite: the lanes' heights, None where nothing is in them.
+    first: the first tap that is off. zero, not_finite: the lanes' heights, None where nothing is in them.
     rows_a_point: of how many taps a point is the worst.
     """
 

@@ -85,7 +85,7 @@ def read_detail(folder: Path, result: Result) -> Detail | None:
 
 
 def pick(rows: Sequence[Row], limit: int, *, first: str | None = None) -> list[Row]:
-    """At most about `limit` of the rows, in their order: the ends, the first outside, the worst, an even selection."""
+    """At most about `limit` of the rows, in order: the ends, the first that is off, the worst, an even selection."""
     if len(rows) <= limit:
         return list(rows)
     by_error = sorted(range(len(rows)), key=lambda i: (rows[i].finite, -rows[i].error))

@@ -118,7 +118,7 @@ class Toys:
         return self.write(f"fixtures/register/{identity}.toml", text)
 
     def pytest(self, *arguments: str, apart: bool = False) -> pytest.RunResult:
-        """Run pytest here; `apart`, in a process of its own, for what looks at or kills the process."""
+        """Run pytest here; `apart`, in a process of its own: for what kills it, or loads a framework."""
         run = self.pytester.runpytest_subprocess if apart else self.pytester.runpytest_inprocess
         return run("-p", "no:cacheprovider", *arguments)
 

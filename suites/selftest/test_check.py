@@ -152,3 +152,13 @@ def test_to_dict_is_json_and_holds_every_pair():
     found = harness.check(net(), net(shift=1.01), INPUTS).to_dict()
     assert json.loads(json.dumps(found, allow_nan=False))["first"] == "shift"
     assert [tap["name"] for tap in found["taps"]] == ["double", "shift", "square"]
+
+
+def test_a_tap_of_large_values_is_off_only_beyond_the_tolerance_times_its_scale():
+    def scaled(error):
+        return Layers({"large": lambda x: 1000 * x + error, "small": lambda x: x / 1e6})
+
+    found = harness.check(scaled(0.0), scaled(0.5), INPUTS)
+    assert (found.verdict, found.first) == (harness.Verdict.AGREE, None)
+    assert found.taps[0].error == pytest.approx(0.5, rel=1e-3)
+    assert harness.check(scaled(0.0), scaled(3.0), INPUTS).first.name == "large"

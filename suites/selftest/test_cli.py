@@ -159,3 +159,20 @@ def test_without_settings_the_defaults_run_what_pytest_would(toys):
     (toys.root / "pyproject.toml").unlink()
     toys.case("good")
     assert toys.harness("run", "--report-dir=out").ret == 0
+
+
+def test_a_suite_brings_its_own_section_of_the_report(toys, run):
+    toys.case("good")
+    settings = '[tool.harness.sections]\ntest_cases = "mine:section"\n'
+    toys.write("pyproject.toml", settings + '[tool.harness.profiles.quick]\nsuites = ["test_cases.py"]\n')
+    toys.write(
+        "mine.py",
+        "from markupsafe import Markup\n"
+        "def section(results, folder):\n"
+        "    return Markup('<p>{} of mine</p>').format(len(results))\n",
+    )
+    assert toys.harness("run", "--report-dir=out").ret == 0
+    assert "<p>1 of mine</p>" in (toys.root / "out/index.html").read_text()
+    toys.write("pyproject.toml", settings.replace("mine:", "absent:"))
+    assert run("report", "out")[0] == 0
+    assert "&#39;absent:section&#39; cannot be imported" in (toys.root / "out/index.html").read_text()

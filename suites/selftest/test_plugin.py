@@ -145,7 +145,7 @@ def test_what_was_not_run_is_counted_by_reason(toys):
         def test_fine(): pass
         """.replace("\n        ", "\n"),
     )
-    done = toys.pytest("test_slow.py", "--report-dir=out", "-k", "not fine")
+    done = toys.pytest("test_slow.py", "--report-dir=out", "-k", "not fine", apart=True)
     done.assert_outcomes(skipped=3, deselected=1)
     done.stdout.fnmatch_lines_random(
         ["*1  slow: give --run-slow*", "*1  HARNESS_DATA is not set*", "*1  needs a GPU*", "*1  not selected*"]

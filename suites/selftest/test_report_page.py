@@ -132,7 +132,7 @@ class TestContent:
         assert "port: model.rotary_emb.inv_freq" in text
         assert "excused: a buffer of PyTorch, which Flax makes when called" in text
         assert "harness check smollm2-llama-flax" in text
-        assert "First outside the tolerance: encoder.layer.2.self_attn.q_proj" in text
+        assert "First tap off: encoder.layer.2.self_attn.q_proj" in text
         assert "12 not finite" in text
         assert "the worker process was killed by SIGKILL" in text
         assert "2 needs a GPU" in text
