@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import os
 import platform
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -60,6 +63,16 @@ def capture() -> dict[str, Any]:
         "packages": versions(),
         "variables": {name: os.environ[name] for name in _VARIABLES if name in os.environ},
     }
+
+
+def release_memory() -> None:
+    """Give freed memory back to the system: models hold cycles, and glibc keeps what was freed in small pieces.
+
+    After one case of SmolLM2-135M that was 1.8 GiB of 2.8.
+    """
+    gc.collect()
+    with suppress(OSError, AttributeError):  # another C library has no such call
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 _VARIABLES = (

@@ -52,6 +52,7 @@ class Case:
     outputs: the declared outputs; empty means every output that either side has.
     valid: the input that marks valid positions; "" picks `attention_mask` or `decoder_attention_mask` if present.
     mapping: pattern of reference names -> the port's name; see `harness.cases.mapping`.
+    checks: "forward" alone, or "float64" too, which tells rounding from a fault within the contract.
     precision: "highest" runs matrix products in full float32; "default" leaves each framework its own.
     """
 
@@ -67,6 +68,7 @@ class Case:
     tolerance: Tolerance = Tolerance()
     device: Device = "cpu"
     precision: Precision = "highest"
+    checks: tuple[Literal["forward", "float64"], ...] = ("forward", "float64")
     mapping: Mapping[str, str] = field(default_factory=dict)
     unmatched: Unmatched = Unmatched()
 

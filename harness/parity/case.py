@@ -9,6 +9,7 @@ from typing import Any
 from harness.cases.artifacts import fetch, find_artifact
 from harness.cases.build import build
 from harness.cases.spec import Case
+from harness.environment import release_memory
 from harness.parity.check import check, timed
 from harness.parity.comparison import Comparison
 from harness.settings import Repository
@@ -32,6 +33,7 @@ def check_case(case: Case, repository: Repository, *, progress: Callable[[str], 
         with timed(seconds, f"build {part}", progress):
             given = available | ({"reference": built["reference"]} if part == "port" else {})
             built[part] = build(factory, given, root=repository.root, place=f"case {case.name!r}, {part}")
+            release_memory()
     comparison = check(
         built["reference"],
         built["port"],
@@ -43,7 +45,10 @@ def check_case(case: Case, repository: Repository, *, progress: Callable[[str], 
         valid=case.valid,
         device=case.device,
         precision=case.precision,
+        checks=case.checks,
         name=case.name,
         progress=progress,
     )
+    built.clear()
+    release_memory()
     return replace(comparison, seconds=seconds | dict(comparison.seconds))

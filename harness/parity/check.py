@@ -5,19 +5,24 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from harness.adapters.choose import adapt
+from harness.adapters.protocols import Runs
 from harness.cases.mapping import translate
-from harness.errors import RunError, SpecError
+from harness.errors import RunError, SpecError, closest
 from harness.parity.align import Alignment, align
 from harness.parity.compare import Array, Difference, Verdict, compare
 from harness.parity.comparison import Comparison
 from harness.parity.trace import Trace, record
+from harness.parity.wide import explain
 from harness.tolerance import Tolerance
+
+CHECKS = ("forward", "float64")
+"""What can be checked, in this order."""
 
 VALID = ("attention_mask", "decoder_attention_mask")
 """The inputs that mark valid positions, by the names that transformers gives them."""
@@ -35,6 +40,7 @@ def check(
     valid: str = "",
     device: str = "cpu",
     precision: str = "highest",
+    checks: Sequence[str] = CHECKS,
     name: str = "check",
     progress: Callable[[str], None] | None = None,
 ) -> Comparison:
@@ -50,16 +56,21 @@ def check(
     outputs: the declared outputs; by default every output that either side has.
     valid: the input that marks valid positions (batch, tokens); by default `attention_mask` or
         `decoder_attention_mask` if present.
+    checks: "forward", and "float64", which runs both once more to tell rounding from a fault that is within the
+        contract.
 
     Raises:
         BuildError: no adapter takes one of the objects.
         RunError: a side raised, or put out nothing. DeviceError: the device is not here.
         MappingError: the mapping matches nothing, or makes two names one.
-        SpecError: there are no inputs, or `valid` names none of them.
+        SpecError: there are no inputs, `valid` names none of them, or a check is not known.
     """
     calls = [inputs] if isinstance(inputs, Mapping) else list(inputs)
     if not calls:
         raise SpecError(name, "no inputs were given", todo="Give one call, or a sequence of calls.")
+    for check_name in checks:
+        if check_name not in CHECKS:
+            raise SpecError(name, f"unknown check {check_name!r}", todo=closest(check_name, CHECKS))
     tolerance = tolerance or Tolerance()
     sides = [adapt(side, device=device, precision=precision, place=name) for side in (reference, port)]
     seconds: dict[str, float] = {}
@@ -72,23 +83,32 @@ def check(
                 traces.append(record(side, call))
         with timed(seconds, "compare", progress):
             names = _Names(declared=tuple(outputs), mapping=mapping or {}, unmatched=unmatched or ({}, {}), place=name)
-            found.append(_compare_call(*traces, names=names, tolerance=tolerance, mask=mask, number=number))
+            compared = _compare_call(*traces, names=names, tolerance=tolerance, mask=mask)
+        if "float64" in checks:
+            with timed(seconds, "float64", progress):
+                compared = _explained(compared, sides, call, traces[0], mask)
+        found.append(_numbered(compared, number))
     # Calls of one model differ in little else than their arrays: the one that left most over speaks for all.
     alignment = max((call.alignment for call in found), key=lambda each: len(each.unmatched))
     complaints = [complaint for call in found for complaint in call.complaints]
     if mapping is not None and alignment.unmatched:
         complaints.append(f"{len(alignment.unmatched)} taps are unmatched: map them, or name them with a reason")
-    compared = tuple(pair for call in found for pair in call.outputs)
-    verdict, reason = _conclude(compared, complaints)
+    every_output = tuple(pair for call in found for pair in call.outputs)
+    verdict, reason = _conclude(every_output, complaints)
+    refusals = [call.refusal for call in found if call.refusal]
+    if "float64" not in checks:
+        refusals = ["not asked for"]
     return Comparison(
         name=name,
         reference=sides[0].describe(),
         port=sides[1].describe(),
         verdict=verdict,
         reason=reason,
-        outputs=compared,
+        outputs=every_output,
         taps=tuple(pair for call in found for pair in call.taps),
         alignment=alignment,
+        islands=tuple(dict.fromkeys(place for call in found for place in call.islands)),
+        not_checked={"float64": refusals[0]} if refusals else {},
         tolerance=tolerance,
         device=device,
         precision=precision,
@@ -124,12 +144,31 @@ class _Call:
     taps: tuple[Difference, ...]
     complaints: tuple[str, ...]
     alignment: Alignment
+    islands: tuple[str, ...] = ()
+    refusal: str = ""
 
 
-def _compare_call(
-    reference: Trace, port: Trace, *, names: _Names, tolerance: Tolerance, mask: Array | None, number: int
+def _explained(
+    compared: _Call, sides: Sequence[Runs], inputs: Mapping[str, Any], reference: Trace, mask: Array | None
 ) -> _Call:
-    suffix = f"@{number}" if number > 1 else ""
+    found = explain(compared.outputs, sides[0], sides[1], inputs, reference_outputs=reference.outputs, mask=mask)
+    return replace(compared, outputs=found.outputs, islands=found.islands, refusal=found.refusal)
+
+
+def _numbered(compared: _Call, number: int) -> _Call:
+    """The call with its names marked `@number`, from the second on."""
+    if number == 1:
+        return compared
+
+    def marked(pairs: tuple[Difference, ...]) -> tuple[Difference, ...]:
+        return tuple(
+            replace(pair, name=f"{pair.name}@{number}", port_name=f"{pair.port_name}@{number}") for pair in pairs
+        )
+
+    return replace(compared, outputs=marked(compared.outputs), taps=marked(compared.taps))
+
+
+def _compare_call(reference: Trace, port: Trace, *, names: _Names, tolerance: Tolerance, mask: Array | None) -> _Call:
     alignment = align(
         {name: array.shape for name, array in reference.taps.items()},
         {name: array.shape for name, array in port.taps.items()},
@@ -142,8 +181,7 @@ def _compare_call(
     outputs, complaints = _pair_outputs(tuple(reference.outputs), tuple(port.outputs), names)
 
     def difference(left: Array, right: Array, names: tuple[str, str], tolerance: Tolerance) -> Difference:
-        a, b = (name + suffix for name in names)
-        return compare(left, right, tolerance=tolerance, name=a, port_name=b, valid=mask)
+        return compare(left, right, tolerance=tolerance, name=names[0], port_name=names[1], valid=mask)
 
     return _Call(
         outputs=tuple(difference(reference.outputs[a], port.outputs[b], (a, b), tolerance) for a, b in outputs),
@@ -195,10 +233,11 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _conclude(outputs: Sequence[Difference], complaints: Sequence[str]) -> tuple[Verdict, str]:
-    """Diverge outweighs inconclusive: a fault that was seen stays seen, whatever else could not be compared."""
-    diverging = [pair for pair in outputs if pair.verdict is Verdict.DIVERGE]
-    if diverging:
-        return Verdict.DIVERGE, "; ".join([f"{pair.name}: {pair.reason}" for pair in diverging] + list(complaints))
+    """The worst verdict of an output. A fault that was seen stays seen, whatever else could not be compared."""
+    for verdict in (Verdict.DIVERGE, Verdict.WITHIN_TOLERANCE):
+        faulty = [f"{pair.name}: {pair.reason}" for pair in outputs if pair.verdict is verdict]
+        if faulty:
+            return verdict, "; ".join([*faulty, *complaints])
     unclear = [f"{pair.name}: {pair.reason}" for pair in outputs if pair.verdict is Verdict.INCONCLUSIVE]
     if complaints or unclear or not outputs:
         return Verdict.INCONCLUSIVE, "; ".join([*complaints, *unclear]) or "nothing was compared"

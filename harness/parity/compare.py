@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.tolerance import Tolerance
+
+if TYPE_CHECKING:
+    from harness.parity.floor import Rounding
 
 Array = npt.NDArray[Any]
 
@@ -48,7 +51,8 @@ class Difference:
     compared: how many elements were compared (valid positions, finite on both sides).
     skipped: how many were left out because the mask marks their position as padding.
     not_finite: how many are NaN or infinite on one side, or differently so on both. both_nan: NaN on both.
-    verdict: agree, diverge, or inconclusive with a reason.
+    rounding: what float64 says of an output; None for a tap, or where it was not asked.
+    verdict: agree, within tolerance (only where `rounding` was asked), diverge, or inconclusive, with a reason.
     """
 
     name: str
@@ -66,6 +70,7 @@ class Difference:
     worst: Worst | None = None
     verdict: Verdict = Verdict.INCONCLUSIVE
     reason: str = ""
+    rounding: Rounding | None = None
 
     @property
     def relative(self) -> float:

@@ -19,7 +19,8 @@ class Comparison:
     name: the case, or what the caller named. reference, port: framework and class of either side.
     outputs, taps: a difference per pair, in the order of execution; several calls are told apart as `name@2`.
     alignment: which taps were paired, left over, or excused.
-    seconds: step -> seconds it took.
+    islands: places that computed in a shorter type although float64 was asked, as `reference: ...` or `port: ...`.
+    not_checked: check -> why it was not made. seconds: step -> seconds it took.
     """
 
     name: str
@@ -31,6 +32,8 @@ class Comparison:
     taps: tuple[Difference, ...]
     alignment: Alignment
     tolerance: Tolerance
+    islands: tuple[str, ...] = ()
+    not_checked: Mapping[str, str] = field(default_factory=dict)
     device: str = "cpu"
     precision: str = "highest"
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -51,7 +54,7 @@ class Comparison:
     @property
     def worst(self) -> Difference | None:
         """The output that is farthest off; one that diverges comes before any that does not."""
-        order = {Verdict.DIVERGE: 2, Verdict.INCONCLUSIVE: 1}
+        order = {Verdict.DIVERGE: 3, Verdict.WITHIN_TOLERANCE: 2, Verdict.INCONCLUSIVE: 1}
         return max(self.outputs, key=lambda pair: (order.get(pair.verdict, 0), pair.error), default=None)
 
     @property
@@ -90,7 +93,14 @@ class Comparison:
             "taps": len(self.taps),
             "unmatched": len(self.unmatched),
             "coverage": self.coverage,
-        }
+        } | self._rounding()
+
+    def _rounding(self) -> dict[str, Any]:
+        """The figures of the worst output in float64: its error there, and what rounding does to the reference."""
+        found = self.worst.rounding if self.worst else None
+        if found is None:
+            return {}
+        return {"error64": found.error64, "scale64": found.scale64, "floor": found.floor, "explained_by": found.by}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, every pair included."""
@@ -107,6 +117,8 @@ class Comparison:
             "coverage": self.coverage,
             "unmatched": list(self.unmatched),
             "excused": self.alignment.excused,
+            "islands": list(self.islands),
+            "not_checked": dict(self.not_checked),
             "first": self.first.name if self.first else None,
             "metrics": self.metrics(),
             "seconds": dict(self.seconds),

@@ -22,8 +22,13 @@ def failure_text(comparison: Comparison) -> str:
         lines += _row("why", comparison.reason)
     for pair in comparison.outputs:
         lines += _row("output", _measured(pair, comparison.tolerance.atol))
+        lines += _row("float64", _rounding(pair))
         lines += _row("worst", _worst(pair))
     lines += _taps(comparison)
+    for check, why in comparison.not_checked.items():
+        lines += _row("not checked", f"{check}: {why}")
+    if comparison.islands and any(pair.rounding and pair.rounding.by == "floor" for pair in comparison.outputs):
+        lines += _row("islands", _some(list(comparison.islands)))
     if comparison.unmatched:
         lines += _row("left over", _some(list(comparison.unmatched)))
     return "\n".join(lines)
@@ -42,6 +47,20 @@ def _measured(pair: Difference, atol: float) -> str:
     if not pair.compared:
         return f"{pair.name} {pair.shape}: {pair.reason}"
     return f"{pair.name} {pair.shape}: off by {pair.error:.3g} on values up to {pair.scale:.3g}, {atol:g} allowed"
+
+
+def _rounding(pair: Difference) -> str:
+    found = pair.rounding
+    if found is None:
+        return ""
+    if found.error64 is None:
+        return f"the port has none; rounding moves the reference by {found.floor:.3g}"
+    words = f"off by {found.error64:.3g} on values up to {found.scale64:.3g}"
+    if found.by == "floor":
+        words += f"; rounding moves the reference by {found.floor:.3g} in float32"
+    if found.stored is not None:
+        words += f"; storing the weights moves the port by {found.stored:.3g}"
+    return words
 
 
 def _worst(pair: Difference) -> str:

@@ -17,6 +17,7 @@ from harness.report.run import Result
 class Row:
     """One pair that was compared, as `harness.parity.compare.Difference` measured it.
 
+    error64: the error with both sides in float64, or None where there is none.
     worst: index, reference and port of the element farthest off, or None.
     """
 
@@ -26,6 +27,7 @@ class Row:
     error: float
     scale: float
     relative: float
+    error64: float | None
     outside: int
     compared: int
     not_finite: int
@@ -130,6 +132,7 @@ def _row(values: Mapping[str, Any]) -> Row:
         error=error,
         scale=scale,
         relative=float(values.get("relative", error / scale if scale else math.nan)),
+        error64=_error64(values.get("rounding")),
         outside=int(values.get("outside") or 0),
         compared=int(values.get("compared") or 0),
         not_finite=int(values.get("not_finite") or 0) + int(values.get("both_nan") or 0),
@@ -137,6 +140,10 @@ def _row(values: Mapping[str, Any]) -> Row:
         reason=str(values.get("reason") or ""),
         worst=_worst(worst) if worst else None,
     )
+
+
+def _error64(values: Mapping[str, Any] | None) -> float | None:
+    return None if not values or values.get("error64") is None else float(values["error64"])
 
 
 def _worst(values: Mapping[str, Any]) -> tuple[str, float, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +16,9 @@ import numpy as np
 from harness.adapters.calling import bind
 from harness.adapters.flax_linen.session import session
 from harness.adapters.flax_linen.taps import tapped
+from harness.adapters.flax_linen.wide import islands, wide, wide_module
 from harness.adapters.leaves import named_outputs
-from harness.adapters.protocols import Array, Tap
+from harness.adapters.protocols import Array, Tap, Wide
 
 INFERENCE = {"deterministic": True, "train": False, "training": False, "use_running_average": True}
 """What linen modules call their switch between training and inference, and its value in inference."""
@@ -34,6 +35,20 @@ class TransformersFlaxModel:
     def run(self, inputs: Mapping[str, Any], *, tap: Tap | None = None) -> dict[str, Array]:
         with _opened(self.device, self.precision, tap):
             return _collect(self.model(**_to_jax(inputs)))
+
+    def run_wide(self, inputs: Mapping[str, Any], *, nudge: int | None = None) -> Wide:
+        """The outputs in float64. The model's own module is replaced meanwhile by one whose type is float64."""
+        module = self.model._module
+        with _opened(self.device, self.precision, None), jax.enable_x64(True):
+            self.model._module = wide_module(module)
+            try:
+                return _wide(
+                    lambda params, arrays: self.model(**arrays, params=params),
+                    wide(self.model.params, nudge=nudge),
+                    wide(_to_jax(inputs)),
+                )
+            finally:
+                self.model._module = module
 
     def describe(self) -> str:
         return f"Flax {type(self.model).__name__}"
@@ -52,12 +67,27 @@ class LinenModel:
     precision: str = "highest"
 
     def run(self, inputs: Mapping[str, Any], *, tap: Tap | None = None) -> dict[str, Array]:
-        variables = self.variables if "params" in self.variables else {"params": self.variables}
-        parameters = inspect.signature(type(self.module).__call__).parameters
-        switches = {name: value for name, value in INFERENCE.items() if name in parameters and name not in inputs}
         with _opened(self.device, self.precision, tap):
-            positional, named = bind(self.module.__call__, _to_jax(inputs))
-            return _collect(self.module.apply(variables, *positional, **(named | switches)))
+            return _collect(self._apply(self.module, self._collections(), _to_jax(inputs)))
+
+    def run_wide(self, inputs: Mapping[str, Any], *, nudge: int | None = None) -> Wide:
+        """The outputs in float64."""
+        with _opened(self.device, self.precision, None), jax.enable_x64(True):
+            module = wide_module(self.module)
+            return _wide(
+                lambda variables, arrays: self._apply(module, variables, arrays),
+                wide(self._collections(), nudge=nudge),
+                wide(_to_jax(inputs)),
+            )
+
+    def _collections(self) -> Mapping[str, Any]:
+        return self.variables if "params" in self.variables else {"params": self.variables}
+
+    def _apply(self, module: nn.Module, variables: Mapping[str, Any], arrays: Mapping[str, Any]) -> Any:
+        parameters = inspect.signature(type(module).__call__).parameters
+        switches = {name: value for name, value in INFERENCE.items() if name in parameters and name not in arrays}
+        positional, named = bind(module.__call__, arrays)
+        return module.apply(variables, *positional, **(named | switches))
 
     def describe(self) -> str:
         return f"Flax linen {type(self.module).__name__}"
@@ -77,6 +107,14 @@ def _opened(device: str, precision: str, tap: Tap | None) -> ExitStack:
     if tap is not None:
         stack.enter_context(tapped(lambda name, leaf: tap(name, to_numpy(leaf))))
     return stack
+
+
+def _wide(call: Callable[..., Any], parameters: Any, arrays: Any) -> Wide:
+    def outputs(parameters: Any, arrays: Any) -> dict[str, Any]:
+        return named_outputs(call(parameters, arrays), is_array=lambda value: isinstance(value, jax.Array))
+
+    # The arrays leave JAX inside its float64 mode: outside, the first operation would make them float32.
+    return Wide(_collect(outputs(parameters, arrays)), islands(outputs, parameters, arrays))
 
 
 def _collect(result: Any) -> dict[str, Array]:

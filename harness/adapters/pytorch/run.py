@@ -12,8 +12,9 @@ import torch
 
 from harness.adapters.calling import bind
 from harness.adapters.leaves import named_outputs, named_tap
-from harness.adapters.protocols import Array, Tap
+from harness.adapters.protocols import Array, Tap, Wide
 from harness.adapters.pytorch.session import inference
+from harness.adapters.pytorch.wide import Lift, wide, widened
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,20 @@ class TorchModel:
             result = self.module(*positional, **named)
             outputs = named_outputs(result, is_array=torch.is_tensor)
             return {name: to_numpy(leaf) for name, leaf in outputs.items()}
+
+    def run_wide(self, inputs: Mapping[str, Any], *, nudge: int | None = None) -> Wide:
+        """The outputs in float64, with every conversion to a shorter type lifted that goes through torch."""
+        with (
+            inference(self.module, device=self.device, precision=self.precision) as device,
+            widened(self.module, nudge=nudge),
+        ):
+            tensors = {name: wide(to_tensor(value, device)) for name, value in inputs.items()}
+            positional, named = bind(self.module.forward, tensors)
+            with Lift() as lift:
+                result = self.module(*positional, **named)
+            outputs = named_outputs(result, is_array=torch.is_tensor)
+            islands = tuple(f"{name} x{count}" for name, count in sorted(lift.islands.items()))
+            return Wide({name: to_numpy(leaf) for name, leaf in outputs.items()}, islands)
 
     def describe(self) -> str:
         return f"PyTorch {type(self.module).__name__}"

@@ -1,0 +1,86 @@
+"""Run both sides once more in float64, and say of each output whether rounding explains its error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from harness.adapters.protocols import Runs, Wide
+from harness.parity.compare import Array, Difference, Verdict
+from harness.parity.floor import DRAWS, EXACT, FACTOR, STORED, Rounding, allow_stored, measure
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """The outputs with their rounding; the islands of both sides; and why float64 could not be had, if so."""
+
+    outputs: tuple[Difference, ...]
+    islands: tuple[str, ...] = ()
+    refusal: str = ""
+
+
+def explain(
+    outputs: Sequence[Difference],
+    reference: Runs,
+    port: Runs,
+    inputs: Mapping[str, Any],
+    *,
+    reference_outputs: Mapping[str, Array],
+    mask: Array | None = None,
+) -> Explained:
+    """Each output that agrees keeps its verdict if rounding explains its error; else it is within tolerance.
+
+    outputs: compared in float32, on `inputs`. reference_outputs: what the reference put out there.
+    Without float64 on the reference's side nothing is judged; without it on the port's, the floor alone judges.
+    """
+    ref, refusal = _run(reference, inputs)
+    if ref is None:
+        return Explained(tuple(outputs), refusal=f"the reference {refusal}")
+    got, refusal = _run(port, inputs)
+    islands = tuple(f"reference: {place}" for place in ref.islands)
+    islands += tuple(f"port: {place}" for place in (got.islands if got else ()))
+    nudged: list[tuple[Wide, Wide]] = []
+    judged = []
+    for pair in outputs:
+        ref64 = ref.outputs.get(pair.name)
+        got64 = got.outputs.get(pair.port_name) if got else None
+        if ref64 is None or not pair.compared or (got64 is not None and got64.shape != ref64.shape):
+            judged.append(pair)
+            continue
+        found = measure(pair.error, reference_outputs[pair.name], ref64, got64, islands=bool(islands), mask=mask)
+        if not found.explained and found.by == "float64" and got64 is not None:
+            nudged = nudged or [
+                (reference.run_wide(inputs, nudge=seed), port.run_wide(inputs, nudge=seed)) for seed in range(DRAWS)
+            ]
+            moved = (
+                [each.outputs[pair.name] for each, _ in nudged],
+                [each.outputs[pair.port_name] for _, each in nudged],
+            )
+            found = allow_stored(found, [(ref64, moved[0]), (got64, moved[1])], mask=mask)
+        judged.append(_judged(pair, found))
+    return Explained(tuple(judged), islands, f"the port {refusal}" if refusal else "")
+
+
+def _run(side: Runs, inputs: Mapping[str, Any]) -> tuple[Wide | None, str]:
+    """The run in float64, or why there is none: a model may hold what has no float64, and its float32 stays judged."""
+    try:
+        return side.run_wide(inputs), ""
+    except Exception as error:
+        return None, f"raised {type(error).__name__} in float64: {error}"
+
+
+def _judged(pair: Difference, found: Rounding) -> Difference:
+    pair = replace(pair, rounding=found)
+    if found.explained or pair.verdict is not Verdict.AGREE:
+        return pair
+    return replace(
+        pair, verdict=Verdict.WITHIN_TOLERANCE, reason=f"within the contract, but {_unexplained(pair, found)}"
+    )
+
+
+def _unexplained(pair: Difference, found: Rounding) -> str:
+    if found.by == "floor":
+        return f"off by {pair.error:.3g} where rounding explains {FACTOR * found.floor:.3g}"
+    allowed = STORED * found.stored if found.stored else EXACT * found.scale64
+    return f"off by {found.error64:.3g} in float64, where rounding explains {allowed:.3g}"

@@ -1,0 +1,112 @@
+"""Rounding explains an error, or it does not: each way of deciding, with a fault planted that it must catch."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import harness
+from harness.errors import SpecError
+from harness.parity.floor import EPS32, allow_stored, measure
+
+REFERENCE64 = np.linspace(-3, 3, 24).reshape(2, 3, 4)
+REFERENCE = REFERENCE64.astype(np.float32)
+
+
+def test_agreement_in_float64_explains_any_error_in_float32():
+    found = measure(9e-4, REFERENCE, REFERENCE64, REFERENCE64 + 1e-12, islands=False)
+    assert (found.explained, found.by) == (True, "float64")
+
+
+def test_an_error_in_float64_decides_where_float64_is_complete():
+    found = measure(1e-7, REFERENCE, REFERENCE64, REFERENCE64 + 1e-7, islands=False)
+    assert (found.explained, found.by) == (False, "float64")
+
+
+def test_with_islands_or_without_float64_the_floor_decides():
+    floor = max(np.abs(REFERENCE - REFERENCE64).max(), 3 * EPS32)
+    for port64, islands in ((REFERENCE64 + 1e-6, True), (None, False)):
+        near = measure(9 * floor, REFERENCE, REFERENCE64, port64, islands=islands)
+        far = measure(11 * floor, REFERENCE, REFERENCE64, port64, islands=islands)
+        assert (near.explained, near.by, far.explained) == (True, "floor", False)
+        assert near.floor == pytest.approx(floor)
+
+
+def test_an_error_far_above_the_floor_is_not_explained_though_below_the_contract():
+    assert not measure(5e-4, REFERENCE, REFERENCE64, None, islands=True).explained
+
+
+def test_only_valid_positions_are_measured():
+    mask = np.array([[1, 1, 1], [1, 0, 0]])
+    port64 = REFERENCE64.copy()
+    port64[1, 1:] += 1
+    assert measure(0.0, REFERENCE, REFERENCE64, port64, islands=False, mask=mask).explained
+    assert not measure(0.0, REFERENCE, REFERENCE64, port64, islands=False).explained
+
+
+def test_the_rounding_of_stored_weights_is_allowed_for_and_no_more():
+    found = measure(1e-7, REFERENCE, REFERENCE64, REFERENCE64 + 1e-7, islands=False)
+    nudged = [REFERENCE64 + 1e-7 + 5e-8, REFERENCE64 + 1e-7 - 5e-8]
+    still = (REFERENCE64, [REFERENCE64])
+    assert allow_stored(found, [still, (REFERENCE64 + 1e-7, nudged)]).explained
+    assert not allow_stored(found, [still, (REFERENCE64 + 1e-7, [REFERENCE64 + 1e-7 + 1e-9])]).explained
+
+
+@given(st.floats(5e-6, 1e-1))
+def test_no_error_above_both_bounds_is_ever_explained(error):
+    port64 = REFERENCE64.copy()
+    port64[0, 0, 0] += error
+    assert not measure(error, REFERENCE, REFERENCE64, port64, islands=True).explained
+
+
+INPUTS = {"x": REFERENCE}
+
+
+def test_a_fault_within_the_contract_is_within_tolerance_and_says_so():
+    found = harness.check(np.tanh, lambda x: np.tanh(x) + 2e-4, INPUTS)
+    assert found.verdict is harness.Verdict.WITHIN_TOLERANCE
+    assert "within the contract, but off by 0.0002 where rounding explains" in found.reason
+    assert "float64     off by 0.0002 on values up to 0.995" in str(found)
+    assert found.metrics()["error64"] == pytest.approx(2e-4)
+    assert json.loads(json.dumps(found.to_dict()))["outputs"][0]["rounding"]["explained"] is False
+
+
+def test_the_contract_alone_would_have_called_it_agreement():
+    found = harness.check(np.tanh, lambda x: np.tanh(x) + 2e-4, INPUTS, checks=["forward"])
+    assert found.verdict is harness.Verdict.AGREE
+    assert found.not_checked == {"float64": "not asked for"}
+
+
+def test_a_sum_in_another_order_agrees():
+    x = np.random.default_rng(0).normal(size=(8, 4096)).astype(np.float32)
+    found = harness.check(lambda x: x.sum(-1), lambda x: x[:, ::-1].cumsum(-1)[:, -1], {"x": x})
+    assert found.outputs[0].error > 0
+    assert found.verdict is harness.Verdict.AGREE
+
+
+def test_a_port_without_float64_is_judged_by_the_floor_and_a_reference_without_by_the_contract():
+    def short(x):
+        if x.dtype == np.float64:
+            raise TypeError("float32 only")
+        return np.tanh(x)
+
+    found = harness.check(np.tanh, short, INPUTS)
+    assert (found.verdict, found.outputs[0].rounding.by) == (harness.Verdict.AGREE, "floor")
+    assert found.not_checked == {"float64": "the port raised TypeError in float64: float32 only"}
+    found = harness.check(np.tanh, lambda x: short(x) + np.float32(2e-4), INPUTS)
+    assert found.verdict is harness.Verdict.WITHIN_TOLERANCE
+    found = harness.check(short, np.tanh, INPUTS)
+    assert (found.verdict, found.outputs[0].rounding) == (harness.Verdict.AGREE, None)
+    assert "not checked float64: the reference raised TypeError" in str(found)
+
+
+def test_divergence_outweighs_it():
+    found = harness.check(lambda x: {"a": x, "b": x}, lambda x: {"a": x + 2e-4, "b": x + 1}, INPUTS)
+    assert found.verdict is harness.Verdict.DIVERGE
+
+
+def test_an_unknown_check_is_refused():
+    with pytest.raises(SpecError, match="unknown check 'float46'. Did you mean 'float64'"):
+        harness.check(np.tanh, np.tanh, INPUTS, checks=["float46"])
