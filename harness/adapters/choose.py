@@ -12,12 +12,13 @@ KINDS = (
     ("torch.nn.modules.module.Module", "harness.adapters.pytorch"),
     ("transformers.modeling_flax_utils.FlaxPreTrainedModel", "harness.adapters.flax_linen"),
     ("flax.linen.module.Module", "harness.adapters.flax_linen"),
+    ("flax.nnx.module.Module", "harness.adapters.flax_nnx"),
 )
 
 
 def adapt(model: Any, *, device: str = "cpu", precision: str = "highest", place: str = "check") -> Runs:
-    """`model` as something that runs: a torch module, a transformers Flax model, a pair (linen module, params), or
-    any callable that returns named arrays.
+    """`model` as something that runs: a torch module, a transformers Flax model, a pair (linen module, params), an
+    NNX module, or any callable that returns named arrays.
 
     Raises:
         BuildError: no adapter takes the object.
@@ -35,13 +36,14 @@ def adapt(model: Any, *, device: str = "cpu", precision: str = "highest", place:
     raise BuildError(
         place,
         f"no adapter takes an object of type {type(model).__module__}.{type(model).__qualname__}",
-        todo="Give a torch.nn.Module, a transformers Flax model, a (linen module, params) pair, or a callable.",
+        todo="Give a torch.nn.Module, a transformers Flax model, a pair (linen module, params), an nnx.Module, "
+        "or a callable.",
     )
 
 
 def has_device(kind: str) -> bool:
     """Whether any installed framework sees a device of the kind `cpu`, `gpu` or `tpu`."""
-    for package in dict.fromkeys(package for _, package in KINDS):
+    for package in ("harness.adapters.pytorch", "harness.adapters.jax"):
         try:
             import_module(f"{package}.session").find_device(kind)
         except (ImportError, DeviceError):

@@ -46,8 +46,8 @@ def check(
 ) -> Comparison:
     """Run both on the same inputs and compare every declared output and every paired tap.
 
-    reference, port: a torch.nn.Module, a transformers Flax model, a pair (linen module, params), or a callable that
-        returns an array or named arrays. They are afterwards bit for bit what they were.
+    reference, port: a torch.nn.Module, a transformers Flax model, a pair (linen module, params), an nnx.Module, or a
+        callable that returns an array or named arrays. They are afterwards bit for bit what they were.
     inputs: argument name -> NumPy, torch or JAX array; or a sequence of such calls. A single input is passed by
         position to a side that calls it otherwise.
     mapping: reference name -> port name, as patterns. With a mapping (an empty one too), a tap that one side alone

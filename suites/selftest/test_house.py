@@ -10,11 +10,12 @@ import pytest
 
 import harness
 
+NEEDS_A_FRAMEWORK = ("harness.adapters.pytorch", "harness.adapters.flax", "harness.adapters.jax")
+
 MODULES = [
     module.name
-    for module in pkgutil.walk_packages(harness.__path__, "harness.")
-    if not module.name.startswith(("harness.adapters.pytorch", "harness.adapters.flax"))
-    and "__main__" not in module.name
+    for module in pkgutil.walk_packages(harness.__path__, "harness.", onerror=lambda _name: None)
+    if not module.name.startswith((*NEEDS_A_FRAMEWORK, "harness.__main__"))
 ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -11,13 +11,12 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from harness.adapters.calling import bind
-from harness.adapters.flax_linen.session import session
 from harness.adapters.flax_linen.taps import tapped
-from harness.adapters.flax_linen.wide import islands, wide, wide_module
-from harness.adapters.leaves import named_outputs
+from harness.adapters.jax.arrays import collect, to_jax, to_numpy
+from harness.adapters.jax.session import session
+from harness.adapters.jax.wide import run_wide, wide
 from harness.adapters.protocols import Array, Tap, Wide
 
 INFERENCE = {"deterministic": True, "train": False, "training": False, "use_running_average": True}
@@ -34,18 +33,18 @@ class TransformersFlaxModel:
 
     def run(self, inputs: Mapping[str, Any], *, tap: Tap | None = None) -> dict[str, Array]:
         with _opened(self.device, self.precision, tap):
-            return _collect(self.model(**_to_jax(inputs)))
+            return collect(self.model(**to_jax(inputs)))
 
     def run_wide(self, inputs: Mapping[str, Any], *, nudge: int | None = None) -> Wide:
         """The outputs in float64. The model's own module is replaced meanwhile by one whose type is float64."""
         module = self.model._module
         with _opened(self.device, self.precision, None), jax.enable_x64(True):
-            self.model._module = wide_module(module)
+            self.model._module = _wide_module(module)
             try:
-                return _wide(
+                return run_wide(
                     lambda params, arrays: self.model(**arrays, params=params),
                     wide(self.model.params, nudge=nudge),
-                    wide(_to_jax(inputs)),
+                    wide(to_jax(inputs)),
                 )
             finally:
                 self.model._module = module
@@ -68,16 +67,16 @@ class LinenModel:
 
     def run(self, inputs: Mapping[str, Any], *, tap: Tap | None = None) -> dict[str, Array]:
         with _opened(self.device, self.precision, tap):
-            return _collect(self._apply(self.module, self._collections(), _to_jax(inputs)))
+            return collect(self._apply(self.module, self._collections(), to_jax(inputs)))
 
     def run_wide(self, inputs: Mapping[str, Any], *, nudge: int | None = None) -> Wide:
         """The outputs in float64."""
         with _opened(self.device, self.precision, None), jax.enable_x64(True):
-            module = wide_module(self.module)
-            return _wide(
+            module = _wide_module(self.module)
+            return run_wide(
                 lambda variables, arrays: self._apply(module, variables, arrays),
                 wide(self._collections(), nudge=nudge),
-                wide(_to_jax(inputs)),
+                wide(to_jax(inputs)),
             )
 
     def _collections(self) -> Mapping[str, Any]:
@@ -93,14 +92,6 @@ class LinenModel:
         return f"Flax linen {type(self.module).__name__}"
 
 
-def to_numpy(leaf: Any) -> Array:
-    """A copy in NumPy; bfloat16 and shorter types become float32, which holds them exactly."""
-    array: Array = np.array(leaf)
-    # JAX's own types (bfloat16, float8) have no kind of NumPy's: they report "V", or "f" with a name of their own.
-    foreign = array.dtype.kind == "V" or array.dtype.name.startswith(("bfloat", "float8"))
-    return array.astype(np.float32) if foreign else array
-
-
 def _opened(device: str, precision: str, tap: Tap | None) -> ExitStack:
     stack = ExitStack()
     stack.enter_context(session(device=device, precision=precision))
@@ -109,18 +100,6 @@ def _opened(device: str, precision: str, tap: Tap | None) -> ExitStack:
     return stack
 
 
-def _wide(call: Callable[..., Any], parameters: Any, arrays: Any) -> Wide:
-    def outputs(parameters: Any, arrays: Any) -> dict[str, Any]:
-        return named_outputs(call(parameters, arrays), is_array=lambda value: isinstance(value, jax.Array))
-
-    # The arrays leave JAX inside its float64 mode: outside, the first operation would make them float32.
-    return Wide(_collect(outputs(parameters, arrays)), islands(outputs, parameters, arrays))
-
-
-def _collect(result: Any) -> dict[str, Array]:
-    outputs = named_outputs(result, is_array=lambda value: isinstance(value, (jax.Array, np.ndarray)))
-    return {name: to_numpy(leaf) for name, leaf in outputs.items()}
-
-
-def _to_jax(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: jnp.asarray(np.asarray(v)) if hasattr(v, "__array__") else v for name, v in inputs.items()}
+def _wide_module(module: nn.Module) -> nn.Module:
+    """The module with its own `dtype`, if it has one, set to float64; children that it makes get theirs from it."""
+    return module.clone(dtype=jnp.float64) if getattr(module, "dtype", None) is not None else module

@@ -1,21 +1,24 @@
-"""Flax in float64: the mode of JAX, the parameters, the modules' own type, and what stays float32 all the same."""
+"""JAX in float64: the weights cast, and what stays float32 all the same. Everything here runs under `enable_x64`."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from harness.adapters.jax.arrays import collect
+from harness.adapters.leaves import named_outputs
+from harness.adapters.protocols import Wide
 
 SHORT = ("float16", "bfloat16", "float32", "complex64")
 
 
 def wide(tree: Any, *, nudge: int | None = None) -> Any:
-    """The tree with every leaf of a shorter floating type in float64 (complex128). Call it under `jax.enable_x64`.
+    """The tree with every leaf of a shorter floating type in float64 (complex128).
 
     nudge: a seed, to move every value by up to half a unit in its last place.
     """
@@ -36,9 +39,14 @@ def wide(tree: Any, *, nudge: int | None = None) -> Any:
     return jax.tree.map(leaf, tree)
 
 
-def wide_module(module: nn.Module) -> nn.Module:
-    """The module with its own `dtype`, if it has one, set to float64; children that it makes get theirs from it."""
-    return module.clone(dtype=jnp.float64) if getattr(module, "dtype", None) is not None else module
+def run_wide(call: Callable[[Any, Any], Any], weights: Any, arrays: Mapping[str, Any]) -> Wide:
+    """The outputs of `call(weights, arrays)`, all of them wide, and its islands."""
+
+    def outputs(weights: Any, arrays: Any) -> dict[str, Any]:
+        return named_outputs(call(weights, arrays), is_array=lambda value: isinstance(value, jax.Array))
+
+    # The arrays leave JAX inside its float64 mode: outside, the first operation would make them float32.
+    return Wide(collect(outputs(weights, arrays)), islands(outputs, weights, arrays))
 
 
 def islands(call: Callable[..., Any], *arguments: Any) -> tuple[str, ...]:

@@ -1,0 +1,1 @@
+"""What the adapters of all JAX libraries share: the session, float64, and arrays in and out."""
