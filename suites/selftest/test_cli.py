@@ -33,7 +33,12 @@ def test_help_names_the_commands_and_the_exit_statuses(run):
 
 @pytest.mark.parametrize(
     ("port", "status", "first"),
-    [("agreeing", 0, "toy: AGREE"), ("diverging", 1, "toy: DIVERGE"), ("more_taps", 3, "toy: INCONCLUSIVE")],
+    [
+        ("agreeing", 0, "toy: AGREE"),
+        ("nearly", 1, "toy: WITHIN TOLERANCE"),
+        ("diverging", 1, "toy: DIVERGE"),
+        ("more_taps", 3, "toy: INCONCLUSIVE"),
+    ],
 )
 def test_check_prints_the_comparison(toys, run, port, status, first):
     toys.case("toy", port)

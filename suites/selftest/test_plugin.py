@@ -71,6 +71,19 @@ def test_a_registered_divergence_is_expected_and_keeps_its_verdict(toys):
     assert record(toys)["run"]["exit_status"] == 0
 
 
+def test_an_error_within_the_tolerance_fails_unless_registered_or_judged_by_the_contract_alone(toys):
+    toys.case("near", "nearly")
+    done = toys.pytest("--report-dir=out")
+    done.assert_outcomes(failed=1)
+    assert results(toys)["near"]["verdict"] == "within_tolerance"
+    assert record(toys)["run"]["exit_status"] == 1
+    toys.row("near", error=2e-4)
+    toys.pytest("--report-dir=out").assert_outcomes(xfailed=1)
+    toys.case("near", "nearly", before='checks = ["forward"]\n')
+    (toys.root / "fixtures/register/toy-shift.toml").unlink()
+    toys.pytest("--report-dir=out").assert_outcomes(passed=1)
+
+
 def test_a_registered_divergence_that_was_mended_fails_until_its_row_goes(toys):
     toys.case("mended", "agreeing")
     toys.row("mended", error=0.1)
