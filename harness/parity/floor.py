@@ -25,6 +25,9 @@ ports with BatchNorm folded into six layers, and stored in float32, were off by 
 DRAWS = 3
 """How often the weights are nudged to see that effect; the figure above was measured with as many."""
 
+FILL = 1e30
+"""Values from which a number in float32 is no activation but what a mask fills in, the lowest number of its type."""
+
 EPS32 = float(np.finfo(np.float32).eps)
 
 By = Literal["float64", "stored weights", "floor"]
@@ -64,10 +67,15 @@ def measure(
 
     mask: the valid positions, as for `compare`.
     """
-    ref32, ref64 = _valid(reference, mask), _valid(reference64, mask)
+    ref32 = _valid(reference, mask)
+    # What is not finite, or was filled in by a mask, is the type's own and has no counterpart in float64.
+    numbers = np.isfinite(ref32) & (np.abs(ref32) < FILL)
+    ref32, ref64 = ref32[numbers], _valid(reference64, mask)[numbers]
     scale = _largest(ref64)
     floor = max(_largest(ref32 - ref64), EPS32 * scale)
-    error64 = None if port64 is None else _largest(ref64 - _valid(port64, mask))
+    difference = None if port64 is None else ref64 - _valid(port64, mask)[numbers]
+    # NaN in float64 alone would otherwise count as no error at all.
+    error64 = _largest(difference) if difference is not None and np.isfinite(difference).all() else None
     if error64 is not None and error64 <= EXACT * scale:
         return Rounding(error64, scale, floor, explained=True, by="float64")
     if error64 is None or islands:

@@ -10,6 +10,8 @@ from harness.adapters.protocols import Runs, Wide
 from harness.parity.compare import Array, Difference, Verdict
 from harness.parity.floor import DRAWS, EXACT, FACTOR, STORED, Rounding, allow_stored, measure
 
+SHORT = ("float16", "float32", "complex64")
+
 
 @dataclass(frozen=True, slots=True)
 class Explained:
@@ -49,7 +51,8 @@ def explain(
             judged.append(pair)
             continue
         found = measure(pair.error, reference_outputs[pair.name], ref64, got64, islands=bool(islands), mask=mask)
-        if not found.explained and found.by == "float64" and got64 is not None:
+        disputed = not found.explained and found.by == "float64" and pair.verdict is Verdict.AGREE
+        if disputed and got64 is not None:
             nudged = nudged or [
                 (reference.run_wide(inputs, nudge=seed), port.run_wide(inputs, nudge=seed)) for seed in range(DRAWS)
             ]
@@ -65,9 +68,13 @@ def explain(
 def _run(side: Runs, inputs: Mapping[str, Any]) -> tuple[Wide | None, str]:
     """The run in float64, or why there is none: a model may hold what has no float64, and its float32 stays judged."""
     try:
-        return side.run_wide(inputs), ""
+        found = side.run_wide(inputs)
     except Exception as error:
         return None, f"raised {type(error).__name__} in float64: {error}"
+    short = [name for name, array in found.outputs.items() if array.dtype in SHORT]
+    if short:
+        return None, f"computes {', '.join(map(repr, short))} in {found.outputs[short[0]].dtype} whatever it is given"
+    return found, ""
 
 
 def _judged(pair: Difference, found: Rounding) -> Difference:

@@ -61,6 +61,21 @@ def test_no_error_above_both_bounds_is_ever_explained(error):
     assert not measure(error, REFERENCE, REFERENCE64, port64, islands=True).explained
 
 
+def test_nan_in_float64_alone_counts_as_no_float64():
+    port64 = REFERENCE64.copy()
+    port64[0, 0, 0] = np.nan
+    found = measure(5e-4, REFERENCE, REFERENCE64, port64, islands=False)
+    assert (found.error64, found.explained, found.by) == (None, False, "floor")
+
+
+def test_what_a_mask_fills_in_hides_nothing():
+    reference, reference64 = REFERENCE.copy(), REFERENCE64.copy()
+    reference[0, 0], reference64[0, 0] = np.finfo(np.float32).min, np.finfo(np.float64).min
+    reference[0, 1], reference64[0, 1] = -np.inf, -np.inf
+    found = measure(5e-4, reference, reference64, reference64 + 5e-4, islands=False)
+    assert (found.explained, found.scale64) == (False, 3.0)
+
+
 INPUTS = {"x": REFERENCE}
 
 
@@ -100,6 +115,16 @@ def test_a_port_without_float64_is_judged_by_the_floor_and_a_reference_without_b
     found = harness.check(short, np.tanh, INPUTS)
     assert (found.verdict, found.outputs[0].rounding) == (harness.Verdict.AGREE, None)
     assert "not checked float64: the reference raised TypeError" in str(found)
+
+
+def test_a_side_that_stays_short_has_no_float64():
+    def short(x):
+        return np.tanh(x.astype(np.float32))
+
+    found = harness.check(short, lambda x: short(x) + np.float32(5e-6), INPUTS)
+    assert found.verdict is harness.Verdict.AGREE
+    assert found.not_checked == {"float64": "the reference computes 'output' in float32 whatever it is given"}
+    assert harness.check(np.tanh, short, INPUTS).outputs[0].rounding.by == "floor"
 
 
 def test_divergence_outweighs_it():
