@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 Tap = Callable[[str, Array], None]
 """Called with the path of a module and what it put out, in the order of execution."""
+
+Optimizer = Literal["sgd", "adamw"]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How a model is to be run in float64.
+
+    values: weight name -> what it holds instead of what is stored; weights that are not named stay as they are.
+    nudge: a seed; stored weights (those in `moved`, by default all) are moved by a random part of half a unit in
+        their last place, up or down, as far as rounding may have moved them when they were stored.
+    """
+
+    values: Mapping[str, Array] = field(default_factory=dict)
+    nudge: int | None = None
+    moved: frozenset[str] | None = None
+
+    def moves(self, name: str) -> bool:
+        """Whether the weight is moved."""
+        return self.nudge is not None and (self.moved is None or name in self.moved)
+
+
+STORED = State()
+"""The weights as they are."""
 
 
 class Runs(Protocol):
@@ -22,12 +47,8 @@ class Runs(Protocol):
         inputs: argument name -> array. tap: gets the output of every module, under its dotted path.
         """
 
-    def run_wide(self, inputs: Mapping[str, Any], *, nudge: int | None = None) -> Wide:
-        """The outputs of the same call in float64; the model is afterwards as it was before.
-
-        nudge: a seed; every stored weight is moved by a random part of half a unit in its last place, up or down, as
-            far as rounding may have moved it when it was stored.
-        """
+    def run_wide(self, inputs: Mapping[str, Any], *, state: State = STORED) -> Wide:
+        """The outputs of the same call in float64; the model is afterwards as it was before."""
 
     def describe(self) -> str:
         """The framework and class, for people: `PyTorch BertModel`."""
@@ -35,7 +56,123 @@ class Runs(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Wide:
-    """The outputs of a run in float64, and its islands: the places that computed in a shorter type all the same."""
+    """The outputs of a run in float64, and its islands: the places that computed in a shorter type all the same.
+
+    constants: how many tables, that are no weights, the model has stored in a shorter type; a nudge moves them too.
+    buffers: what a run in training mode left in the buffers, by weight name.
+    dropped: how many elements the run in training mode put through dropout. uniform: how many uniform random numbers
+        it drew by itself, for masks of its own.
+    """
 
     outputs: Mapping[str, Array]
     islands: tuple[str, ...] = ()
+    constants: int = 0
+    buffers: Mapping[str, Array] = field(default_factory=dict)
+    dropped: int = 0
+    uniform: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """A parameter (it is trained) or a buffer, as it is stored."""
+
+    array: Array
+    trained: bool
+    stored_as: str
+
+
+@runtime_checkable
+class Holds(Protocol):
+    """Has weights, a signature and settings, and can be made to hold other weights for a while."""
+
+    def weights(self) -> dict[str, Weight]:
+        """Every weight of a floating type by dotted path, in the model's order; one that is shared, once."""
+
+    def accepts(self) -> frozenset[str]:
+        """The names of the arguments that the model takes."""
+
+    def settings(self) -> dict[str, Any]:
+        """What the model says of itself: its configuration, as plain values."""
+
+    def holding(self, values: Mapping[str, Array]) -> AbstractContextManager[Any]:
+        """While open, the model (the user's own kind of object, which is yielded) holds `values` in float64."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gradients:
+    """d loss / d parameter and d loss / d input by name, in float64. Zero where the loss does not depend on it."""
+
+    parameters: Mapping[str, Array]
+    inputs: Mapping[str, Array]
+    islands: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Differentiates(Protocol):
+    """Can be run backwards, and trained."""
+
+    def gradients(
+        self, inputs: Mapping[str, Any], cotangents: Mapping[str, Array], *, state: State = STORED
+    ) -> Gradients:
+        """Gradients of the loss sum(output x cotangent), in inference mode, in float64."""
+
+    def has_training_mode(self) -> bool:
+        """Whether the model has a switch between training and inference, as far as that can be seen."""
+
+    def run_training(
+        self, inputs: Mapping[str, Any], *, state: State = STORED, seed: int = 0, uniform: float = 0.5
+    ) -> Wide:
+        """The outputs in training mode, in float64.
+
+        Dropout keeps every element, and scales it as it would those that it keeps: where it stands and how much it
+        drops then shows in the outputs, without chance. Every uniform random number is `uniform`. seed: for whatever
+        else draws random numbers.
+        """
+
+    def train(
+        self,
+        inputs: Mapping[str, Any],
+        cotangents: Mapping[str, Array],
+        *,
+        optimizer: Optimizer,
+        steps: int,
+        state: State = STORED,
+    ) -> dict[str, Array]:
+        """Every weight and buffer after `steps` of the optimizer on that loss, in training mode, in float64.
+
+        Dropout is as for `run_training`.
+        """
+
+
+@runtime_checkable
+class Draws(Protocol):
+    """Can be run in training mode with dropout at work."""
+
+    def draw(
+        self, inputs: Mapping[str, Any], *, draws: int, seed: int, state: State = STORED
+    ) -> list[dict[str, Array]]:
+        """The outputs of that many runs in training mode, each with other elements dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One step of decoding: positions `start` to `stop` of the tokens are given, what lies before is in the cache."""
+
+    start: int
+    stop: int
+
+
+@runtime_checkable
+class Decodes(Protocol):
+    """Can be run step by step with a cache."""
+
+    def decode(self, inputs: Mapping[str, Any], chunks: Sequence[Chunk], *, state: State = STORED) -> Wide:
+        """The outputs of all steps, joined along the tokens; outputs without tokens are left out.
+
+        Raises:
+            UnsupportedError: the model takes no cache.
+        """
+
+
+class UnsupportedError(Exception):
+    """A model cannot do what is asked, for the reason given; the check that asked is listed as not made."""

@@ -34,13 +34,13 @@ def list_everything(options: argparse.Namespace) -> int:
 
 def check_cases(options: argparse.Namespace) -> int:
     """`harness check`: each case's comparison as text, or all of them as JSON."""
-    from harness import environment
+    from harness import environment, files
     from harness.cases.spec import find_cases
     from harness.parity.case import check_case
     from harness.register import read_register, rows_for
     from harness.report.run import Result, exit_status_of
 
-    environment.prepare()
+    environment.prepare(files.cache_folder() / "jax")
     repository = find_repository(Path.cwd())
     rows = read_register(repository.register)
     found, statuses = [], []

@@ -17,11 +17,13 @@ from harness.errors import RunError, SpecError, closest
 from harness.parity.align import Alignment, align
 from harness.parity.compare import Array, Difference, Verdict, compare
 from harness.parity.comparison import Comparison
+from harness.parity.examine import Further, examine, repeated
+from harness.parity.judge import Line, Mask, mask_for
 from harness.parity.trace import Trace, record
 from harness.parity.wide import explain
 from harness.tolerance import Tolerance
 
-CHECKS = ("forward", "float64")
+CHECKS = ("forward", "float64", "gradients", "decode", "train")
 """What can be checked, in this order."""
 
 VALID = ("attention_mask", "decoder_attention_mask")
@@ -41,6 +43,8 @@ def check(
     device: str = "cpu",
     precision: str = "highest",
     checks: Sequence[str] = CHECKS,
+    convert: Callable[[Any], Any] | None = None,
+    seed: int = 0,
     name: str = "check",
     progress: Callable[[str], None] | None = None,
 ) -> Comparison:
@@ -56,8 +60,12 @@ def check(
     outputs: the declared outputs; by default every output that either side has.
     valid: the input that marks valid positions (batch, tokens); by default `attention_mask` or
         `decoder_attention_mask` if present.
-    checks: "forward", and "float64", which runs both once more to tell rounding from a fault that is within the
-        contract.
+    checks: "forward", the contract on the given inputs; "float64", both once more to tell rounding from a fault that
+        is within the contract, then with healthy weights on inputs made to show faults; "gradients"; "decode", step
+        by step with a cache; "train", dropout, three steps of two optimizers, and buffers.
+    convert: makes the port from the reference, so that other weights can be converted in float64. Without it the
+        port's weights are linked with the reference's by their values.
+    seed: of everything random: weights, probes, cotangents, draws.
 
     Raises:
         BuildError: no adapter takes one of the objects.
@@ -74,30 +82,50 @@ def check(
     tolerance = tolerance or Tolerance()
     sides = [adapt(side, device=device, precision=precision, place=name) for side in (reference, port)]
     seconds: dict[str, float] = {}
+    names = _Names(declared=tuple(outputs), mapping=mapping or {}, unmatched=unmatched or ({}, {}), place=name)
     found = []
+    lines: list[Line] = []
     for number, call in enumerate(calls, start=1):
-        mask = _valid_mask(call, valid, name)
+        masks = valid_masks(call, valid, name)
         traces = []
         for side, step in zip(sides, ("run reference", "run port"), strict=True):
             with timed(seconds, step, progress):
                 traces.append(record(side, call))
         with timed(seconds, "compare", progress):
-            names = _Names(declared=tuple(outputs), mapping=mapping or {}, unmatched=unmatched or ({}, {}), place=name)
-            compared = _compare_call(*traces, names=names, tolerance=tolerance, mask=mask)
+            compared = _compare_call(*traces, names=names, tolerance=tolerance, masks=masks)
+        if number == 1:
+            with timed(seconds, "preflight", progress):
+                lines += repeated(sides, call, traces)
         if "float64" in checks:
             with timed(seconds, "float64", progress):
-                compared = _explained(compared, sides, call, traces[0], mask)
+                compared = _explained(compared, sides, call, traces[0], masks)
         found.append(_numbered(compared, number))
+        del traces
+    further = Further()
+    if set(checks) - {"forward"}:
+        pairs = tuple((pair.name, pair.port_name) for pair in found[0].outputs if pair.compared)
+        further = examine(
+            sides,
+            calls[0],
+            names=pairs,
+            mapping=mapping or {},
+            valid=valid,
+            checks=checks,
+            convert=convert,
+            seed=seed,
+            step=lambda label: timed(seconds, label, progress),
+        )
+    lines += further.lines
     # Calls of one model differ in little else than their arrays: the one that left most over speaks for all.
     alignment = max((call.alignment for call in found), key=lambda each: len(each.unmatched))
     complaints = [complaint for call in found for complaint in call.complaints]
     if mapping is not None and alignment.unmatched:
         complaints.append(f"{len(alignment.unmatched)} taps are unmatched: map them, or name them with a reason")
     every_output = tuple(pair for call in found for pair in call.outputs)
-    verdict, reason = _conclude(every_output, complaints)
-    refusals = [call.refusal for call in found if call.refusal]
-    if "float64" not in checks:
-        refusals = ["not asked for"]
+    verdict, reason = _conclude(every_output, complaints, lines)
+    refused = [call.refusal for call in found if call.refusal]
+    refusals = {"float64": refused[0]} if refused else {}
+    not_asked = {check_name: "not asked for" for check_name in CHECKS if check_name not in checks}
     return Comparison(
         name=name,
         reference=sides[0].describe(),
@@ -108,7 +136,11 @@ def check(
         taps=tuple(pair for call in found for pair in call.taps),
         alignment=alignment,
         islands=tuple(dict.fromkeys(place for call in found for place in call.islands)),
-        not_checked={"float64": refusals[0]} if refusals else {},
+        lines=tuple(lines),
+        notes=further.notes,
+        weights=further.weights,
+        not_checked={**not_asked, **refusals, **further.not_checked},
+        probes_not_taken=further.probes_not_taken,
         tolerance=tolerance,
         device=device,
         precision=precision,
@@ -149,9 +181,9 @@ class _Call:
 
 
 def _explained(
-    compared: _Call, sides: Sequence[Runs], inputs: Mapping[str, Any], reference: Trace, mask: Array | None
+    compared: _Call, sides: Sequence[Runs], inputs: Mapping[str, Any], reference: Trace, masks: Mask
 ) -> _Call:
-    found = explain(compared.outputs, sides[0], sides[1], inputs, reference_outputs=reference.outputs, mask=mask)
+    found = explain(compared.outputs, sides[0], sides[1], inputs, reference_outputs=reference.outputs, masks=masks)
     return replace(compared, outputs=found.outputs, islands=found.islands, refusal=found.refusal)
 
 
@@ -168,7 +200,7 @@ def _numbered(compared: _Call, number: int) -> _Call:
     return replace(compared, outputs=marked(compared.outputs), taps=marked(compared.taps))
 
 
-def _compare_call(reference: Trace, port: Trace, *, names: _Names, tolerance: Tolerance, mask: Array | None) -> _Call:
+def _compare_call(reference: Trace, port: Trace, *, names: _Names, tolerance: Tolerance, masks: Mask) -> _Call:
     alignment = align(
         {name: array.shape for name, array in reference.taps.items()},
         {name: array.shape for name, array in port.taps.items()},
@@ -181,6 +213,7 @@ def _compare_call(reference: Trace, port: Trace, *, names: _Names, tolerance: To
     outputs, complaints = _pair_outputs(tuple(reference.outputs), tuple(port.outputs), names)
 
     def difference(left: Array, right: Array, names: tuple[str, str], tolerance: Tolerance) -> Difference:
+        mask = mask_for(names[0], left, masks)
         return compare(left, right, tolerance=tolerance, name=names[0], port_name=names[1], valid=mask)
 
     return _Call(
@@ -232,25 +265,31 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names)) or "none"
 
 
-def _conclude(outputs: Sequence[Difference], complaints: Sequence[str]) -> tuple[Verdict, str]:
-    """The worst verdict of an output. A fault that was seen stays seen, whatever else could not be compared."""
+def _conclude(outputs: Sequence[Difference], complaints: Sequence[str], lines: Sequence[Line]) -> tuple[Verdict, str]:
+    """The worst verdict of an output or a line. A fault that was seen stays seen, whatever could not be compared."""
+    every = [(each.name, each.verdict, each.reason) for each in outputs]
+    every += [(f"{line.check}, {line.probe}", line.verdict, line.reason) for line in lines]
     for verdict in (Verdict.DIVERGE, Verdict.WITHIN_TOLERANCE):
-        faulty = [f"{pair.name}: {pair.reason}" for pair in outputs if pair.verdict is verdict]
-        if faulty:
+        if any(each[1] is verdict for each in every):
+            faulty = [f"{name}: {reason}" for name, its, reason in every if its in (Verdict.DIVERGE, verdict)]
             return verdict, "; ".join([*faulty, *complaints])
-    unclear = [f"{pair.name}: {pair.reason}" for pair in outputs if pair.verdict is Verdict.INCONCLUSIVE]
+    unclear = [f"{name}: {reason}" for name, verdict, reason in every if verdict is Verdict.INCONCLUSIVE]
     if complaints or unclear or not outputs:
         return Verdict.INCONCLUSIVE, "; ".join([*complaints, *unclear]) or "nothing was compared"
     return Verdict.AGREE, ""
 
 
-def _valid_mask(call: Mapping[str, Any], valid: str, place: str) -> Array | None:
+def valid_masks(call: Mapping[str, Any], valid: str, place: str) -> Mask:
+    """The inputs of a call that mark valid positions.
+
+    Raises:
+        SpecError: `valid` is not among them. RunError: one marks nothing.
+    """
     if valid and valid not in call:
         raise SpecError(place, f"valid = {valid!r} is not among the inputs {list(call)}", todo="Name one of them.")
-    chosen = valid or next((name for name in VALID if name in call), None)
-    if chosen is None:
-        return None
-    mask = np.asarray(call[chosen])
-    if not mask.any():
-        raise RunError(place, f"the input {chosen!r} marks no position as valid", todo="Give inputs with content.")
-    return mask
+    masks = {name: np.asarray(call[name]) for name in ([valid] if valid else VALID) if name in call}
+    masks = {name: mask for name, mask in masks.items() if mask.ndim == 2}
+    for name, mask in masks.items():
+        if not mask.any():
+            raise RunError(place, f"the input {name!r} marks no position as valid", todo="Give inputs with content.")
+    return masks

@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.parity.align import Alignment
 from harness.parity.compare import Difference, Verdict
+from harness.parity.judge import Line
 from harness.register import Row, covered
 from harness.tolerance import Tolerance
 
@@ -19,6 +20,9 @@ class Comparison:
     name: the case, or what the caller named. reference, port: framework and class of either side.
     outputs, taps: a difference per pair, in the order of execution; several calls are told apart as `name@2`.
     alignment: which taps were paired, left over, or excused.
+    lines: the further claims, each with a verdict of its own: probes, gradients, decoding, training, preflight.
+    notes: what the preflight saw that is no fault by itself. weights: how the weights of both sides were linked.
+    probes_not_taken: inputs that the case cannot take -> why.
     islands: places that computed in a shorter type although float64 was asked, as `reference: ...` or `port: ...`.
     not_checked: check -> why it was not made. seconds: step -> seconds it took.
     """
@@ -32,6 +36,10 @@ class Comparison:
     taps: tuple[Difference, ...]
     alignment: Alignment
     tolerance: Tolerance
+    lines: tuple[Line, ...] = ()
+    notes: tuple[str, ...] = ()
+    weights: Mapping[str, Any] = field(default_factory=dict)
+    probes_not_taken: Mapping[str, str] = field(default_factory=dict)
     islands: tuple[str, ...] = ()
     not_checked: Mapping[str, str] = field(default_factory=dict)
     device: str = "cpu"
@@ -118,6 +126,10 @@ class Comparison:
             "unmatched": list(self.unmatched),
             "excused": self.alignment.excused,
             "islands": list(self.islands),
+            "lines": [line.to_dict() for line in self.lines],
+            "notes": list(self.notes),
+            "weights": dict(self.weights),
+            "probes_not_taken": dict(self.probes_not_taken),
             "not_checked": dict(self.not_checked),
             "first": self.first.name if self.first else None,
             "metrics": self.metrics(),

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.adapters.protocols import Runs, Wide
+from harness.adapters.protocols import Runs, State, Wide
 from harness.parity.compare import Array, Difference, Verdict
 from harness.parity.floor import DRAWS, EXACT, FACTOR, STORED, Rounding, allow_stored, measure
+from harness.parity.judge import Mask, mask_for
 
 SHORT = ("float16", "float32", "complex64")
 
@@ -29,7 +30,7 @@ def explain(
     inputs: Mapping[str, Any],
     *,
     reference_outputs: Mapping[str, Array],
-    mask: Array | None = None,
+    masks: Mask,
 ) -> Explained:
     """Each output that agrees keeps its verdict if rounding explains its error; else it is within tolerance.
 
@@ -50,11 +51,13 @@ def explain(
         if ref64 is None or not pair.compared or (got64 is not None and got64.shape != ref64.shape):
             judged.append(pair)
             continue
+        mask = mask_for(pair.name, ref64, masks)
         found = measure(pair.error, reference_outputs[pair.name], ref64, got64, islands=bool(islands), mask=mask)
         disputed = not found.explained and found.by == "float64" and pair.verdict is Verdict.AGREE
         if disputed and got64 is not None:
             nudged = nudged or [
-                (reference.run_wide(inputs, nudge=seed), port.run_wide(inputs, nudge=seed)) for seed in range(DRAWS)
+                (reference.run_wide(inputs, state=State(nudge=seed)), port.run_wide(inputs, state=State(nudge=seed)))
+                for seed in range(DRAWS)
             ]
             moved = (
                 [each.outputs[pair.name] for each, _ in nudged],
@@ -71,10 +74,16 @@ def _run(side: Runs, inputs: Mapping[str, Any]) -> tuple[Wide | None, str]:
         found = side.run_wide(inputs)
     except Exception as error:
         return None, f"raised {type(error).__name__} in float64: {error}"
+    refusal = stays_short(found)
+    return (None, refusal) if refusal else (found, "")
+
+
+def stays_short(found: Wide) -> str:
+    """Why a run is none in float64, if it is none: what it put out, and in which type."""
     short = [name for name, array in found.outputs.items() if array.dtype in SHORT]
-    if short:
-        return None, f"computes {', '.join(map(repr, short))} in {found.outputs[short[0]].dtype} whatever it is given"
-    return found, ""
+    if not short:
+        return ""
+    return f"computes {', '.join(map(repr, short))} in {found.outputs[short[0]].dtype} whatever it is given"
 
 
 def _judged(pair: Difference, found: Rounding) -> Difference:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness import environment
+from harness import environment, files
 from harness.plugin import isolate, options, recorder, resume, select, summary
 from harness.plugin.fixtures import case, parity
 
@@ -24,7 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    environment.prepare()
+    environment.prepare(files.cache_folder() / "jax")
     options.add_markers(config)
     if config.getoption("isolated_child"):
         config.pluginmanager.register(isolate.Child(config), "harness-child")

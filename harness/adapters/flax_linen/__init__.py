@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.adapters.flax_linen.run import LinenModel, TransformersFlaxModel
+from harness.adapters.flax_linen.run import Linen, TransformersFlax
+from harness.adapters.jax.model import JaxModel
 from harness.errors import BuildError
 
 
-def adapt(model: Any, *, device: str, precision: str) -> LinenModel | TransformersFlaxModel:
+def adapt(model: Any, *, device: str, precision: str) -> JaxModel:
     """A transformers Flax model, or a pair (linen module, params), as something that runs on `device`.
 
     Raises:
         BuildError: a linen module came without its parameters.
     """
     if isinstance(model, tuple) and len(model) == 2:
-        return LinenModel(*model, device=device, precision=precision)
+        return JaxModel(Linen(*model), device=device, precision=precision)
     if hasattr(model, "params") and hasattr(model, "module"):
-        return TransformersFlaxModel(model, device=device, precision=precision)
+        return JaxModel(TransformersFlax(model), device=device, precision=precision)
     raise BuildError(
         f"linen module {type(model).__name__}", "came without its parameters", todo="Give the pair (module, params)."
     )
 
 
-__all__ = ["LinenModel", "TransformersFlaxModel", "adapt"]
+__all__ = ["adapt"]

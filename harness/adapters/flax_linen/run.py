@@ -1,103 +1,206 @@
-"""Run Flax models, functional by nature: nothing of the user's changes."""
+"""Flax linen models, functional by nature: those of transformers, and bare modules with their variables."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
 from harness.adapters.calling import bind
+from harness.adapters.decoding import incremental
+from harness.adapters.flax_linen.decode import Compiling, decode_linen, decode_transformers
 from harness.adapters.flax_linen.taps import tapped
-from harness.adapters.jax.arrays import collect, to_jax, to_numpy
-from harness.adapters.jax.session import session
-from harness.adapters.jax.wide import run_wide, wide
-from harness.adapters.protocols import Array, Tap, Wide
+from harness.adapters.jax.arrays import collect, to_numpy
+from harness.adapters.jax.names import Names, names_of
+from harness.adapters.jax.program import Program, Weights, split
+from harness.adapters.protocols import Array, Chunk, Tap, UnsupportedError
 
 INFERENCE = {"deterministic": True, "train": False, "training": False, "use_running_average": True}
 """What linen modules call their switch between training and inference, and its value in inference."""
 
 
 @dataclass(frozen=True, slots=True)
-class TransformersFlaxModel:
-    """A `FlaxPreTrainedModel` as something that runs."""
+class TransformersFlax:
+    """A `FlaxPreTrainedModel`."""
 
     model: Any
-    device: str = "cpu"
-    precision: str = "highest"
 
-    def run(self, inputs: Mapping[str, Any], *, tap: Tap | None = None) -> dict[str, Array]:
-        with _opened(self.device, self.precision, tap):
-            return collect(self.model(**to_jax(inputs)))
+    def call(self, arrays: Mapping[str, Any], tap: Tap | None) -> Any:
+        with _watched(tap):
+            return self.model(**arrays)
 
-    def run_wide(self, inputs: Mapping[str, Any], *, nudge: int | None = None) -> Wide:
-        """The outputs in float64. The model's own module is replaced meanwhile by one whose type is float64."""
-        module = self.model._module
-        with _opened(self.device, self.precision, None), jax.enable_x64(True):
-            self.model._module = _wide_module(module)
-            try:
-                return run_wide(
-                    lambda params, arrays: self.model(**arrays, params=params),
-                    wide(self.model.params, nudge=nudge),
-                    wide(to_jax(inputs)),
-                )
-            finally:
-                self.model._module = module
+    def program(self, *, wide: bool) -> Program:
+        names = self._names()
+        module = _wide_module(self.model._module) if wide else self.model._module
+
+        def apply(weights: Weights, arrays: Mapping[str, Any], key: Any) -> tuple[Any, Weights]:
+            wanted = {} if key is None else {"train": True, "dropout_rng": key}
+            switches = {name: value for name, value in wanted.items() if name in self.accepts()}
+            with self._having(module):
+                result = self.model(**arrays, params=self._params(names, weights), **switches)
+            # A model with batch statistics returns them beside its result when it trains.
+            stateful = key is not None and isinstance(result, tuple) and len(result) == 2
+            if not stateful or not isinstance(result[1], Mapping):
+                return result, {}
+            return result[0], names.flatten(result[1])
+
+        weights = names.flatten(self._variables())
+        return Program(weights, frozenset(n for n in weights if names.paths[n][0] == "params"), apply)
+
+    def decode(
+        self,
+        _program: Program,
+        inputs: Mapping[str, Any],
+        chunks: Sequence[Chunk],
+        compiling: Compiling,
+        weights: Mapping[str, Any],
+    ) -> dict[str, Array]:
+        if not hasattr(self.model, "init_cache"):
+            raise UnsupportedError("the model takes no cache")
+        with self._having(_wide_module(self.model._module)):
+            return decode_transformers(
+                self.model, self._params(self._names(), weights), split(inputs)[0], chunks, compiling
+            )
+
+    def accepts(self) -> frozenset[str]:
+        return frozenset(inspect.signature(self.model.__call__).parameters)
+
+    def settings(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.model.config.to_dict()
+        return found
+
+    def has_training_mode(self) -> bool:
+        return "train" in self.accepts()
+
+    def holding(self, weights: Mapping[str, Any]) -> Any:
+        copy = object.__new__(type(self.model))
+        copy.__dict__.update(self.model.__dict__)
+        copy._params = self._params(self._names(), weights)
+        return copy
 
     def describe(self) -> str:
         return f"Flax {type(self.model).__name__}"
 
+    def _variables(self) -> Mapping[str, Any]:
+        params: Mapping[str, Any] = self.model.params
+        return params if "params" in params else {"params": params}
+
+    def _names(self) -> Names:
+        return names_of(self._variables())
+
+    def _params(self, names: Names, weights: Mapping[str, Any]) -> Any:
+        tree = names.unflatten(weights)
+        return tree if "params" in self.model.params else tree["params"]
+
+    @contextmanager
+    def _having(self, module: nn.Module) -> Iterator[None]:
+        before = self.model._module
+        self.model._module = module
+        try:
+            yield
+        finally:
+            self.model._module = before
+
 
 @dataclass(frozen=True, slots=True)
-class LinenModel:
-    """A linen module with its variables as something that runs.
-
-    variables: `{"params": ...}` with further collections, or the parameters alone.
-    """
+class Linen:
+    """A linen module with its variables: `{"params": ...}` with further collections, or the parameters alone."""
 
     module: nn.Module
     variables: Mapping[str, Any]
-    device: str = "cpu"
-    precision: str = "highest"
 
-    def run(self, inputs: Mapping[str, Any], *, tap: Tap | None = None) -> dict[str, Array]:
-        with _opened(self.device, self.precision, tap):
-            return collect(self._apply(self.module, self._collections(), to_jax(inputs)))
+    def call(self, arrays: Mapping[str, Any], tap: Tap | None) -> Any:
+        with _watched(tap):
+            return self._apply(self.module, self._collections(), arrays)
 
-    def run_wide(self, inputs: Mapping[str, Any], *, nudge: int | None = None) -> Wide:
-        """The outputs in float64."""
-        with _opened(self.device, self.precision, None), jax.enable_x64(True):
-            module = _wide_module(self.module)
-            return run_wide(
-                lambda variables, arrays: self._apply(module, variables, arrays),
-                wide(self._collections(), nudge=nudge),
-                wide(to_jax(inputs)),
+    def program(self, *, wide: bool) -> Program:
+        names = names_of(self._collections())
+        module = _wide_module(self.module) if wide else self.module
+
+        def apply(weights: Weights, arrays: Mapping[str, Any], key: Any) -> tuple[Any, Weights]:
+            variables = names.unflatten(weights)
+            if key is None:
+                return self._apply(module, variables, arrays), {}
+            mutable = [name for name in variables if name != "params"]
+            result, changed = self._apply(module, variables, arrays, rngs={"dropout": key}, mutable=mutable)
+            return result, names.flatten(changed)
+
+        weights = names.flatten(self._collections())
+        return Program(weights, frozenset(n for n in weights if names.paths[n][0] == "params"), apply)
+
+    def decode(
+        self,
+        _program: Program,
+        inputs: Mapping[str, Any],
+        chunks: Sequence[Chunk],
+        compiling: Compiling,
+        weights: Mapping[str, Any],
+    ) -> dict[str, Array]:
+        module = _wide_module(self.module)
+        variables = names_of(self._collections()).unflatten(weights)
+        if hasattr(module, "decode"):
+            return decode_linen(module, variables, split(inputs)[0], self._apply, compiling)
+
+        def call(step: Mapping[str, Any]) -> Any:
+            arrays, fixed = split(step)
+            run = compiling(
+                f"step {fixed}", lambda variables, arrays: self._apply(module, variables, {**arrays, **fixed})
             )
+            return run(variables, arrays)
 
-    def _collections(self) -> Mapping[str, Any]:
-        return self.variables if "params" in self.variables else {"params": self.variables}
+        return incremental(call, collect, inputs, chunks, self.accepts())
 
-    def _apply(self, module: nn.Module, variables: Mapping[str, Any], arrays: Mapping[str, Any]) -> Any:
-        parameters = inspect.signature(type(module).__call__).parameters
-        switches = {name: value for name, value in INFERENCE.items() if name in parameters and name not in arrays}
-        positional, named = bind(module.__call__, arrays)
-        return module.apply(variables, *positional, **(named | switches))
+    def accepts(self) -> frozenset[str]:
+        return frozenset(inspect.signature(type(self.module).__call__).parameters) - {"self"}
+
+    def settings(self) -> dict[str, Any]:
+        configuration = getattr(self.module, "config", None)
+        found: dict[str, Any] = (
+            configuration.to_dict() if configuration is not None and hasattr(configuration, "to_dict") else {}
+        )
+        return found
+
+    def has_training_mode(self) -> bool:
+        return bool(self.accepts() & set(INFERENCE))
+
+    def holding(self, weights: Mapping[str, Any]) -> Any:
+        return self.module, names_of(self._collections()).unflatten(weights)
 
     def describe(self) -> str:
         return f"Flax linen {type(self.module).__name__}"
 
+    def _collections(self) -> Mapping[str, Any]:
+        return self.variables if "params" in self.variables else {"params": self.variables}
 
-def _opened(device: str, precision: str, tap: Tap | None) -> ExitStack:
-    stack = ExitStack()
-    stack.enter_context(session(device=device, precision=precision))
-    if tap is not None:
-        stack.enter_context(tapped(lambda name, leaf: tap(name, to_numpy(leaf))))
-    return stack
+    def _apply(
+        self,
+        module: nn.Module,
+        variables: Mapping[str, Any],
+        arrays: Mapping[str, Any],
+        *,
+        rngs: Any = None,
+        mutable: Any = False,
+    ) -> Any:
+        parameters = inspect.signature(type(module).__call__).parameters
+        training = rngs is not None
+        switches = {
+            name: value != training for name, value in INFERENCE.items() if name in parameters and name not in arrays
+        }
+        positional, named = bind(module.__call__, arrays)
+        return module.apply(variables, *positional, rngs=rngs, mutable=mutable, **(named | switches))
+
+
+@contextmanager
+def _watched(tap: Tap | None) -> Iterator[None]:
+    with ExitStack() as stack:
+        if tap is not None:
+            stack.enter_context(tapped(lambda name, leaf: tap(name, to_numpy(leaf))))
+        yield
 
 
 def _wide_module(module: nn.Module) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Run an NNX module in inference mode.
+"""NNX modules.
 
 Everything is done to a second module that is merged from the user's graph and state: it shares the arrays and nothing
 else, so that the user's own is never touched.
@@ -6,53 +6,111 @@ else, so that the user's own is never touched.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from harness.adapters.calling import bind
+from harness.adapters.decoding import incremental
 from harness.adapters.flax_nnx.taps import tapped
-from harness.adapters.jax.arrays import collect, to_jax, to_numpy
-from harness.adapters.jax.session import session
-from harness.adapters.jax.wide import SHORT, run_wide, wide
-from harness.adapters.protocols import Array, Tap, Wide
+from harness.adapters.jax.arrays import collect, to_numpy
+from harness.adapters.jax.lift import SHORT
+from harness.adapters.jax.program import Program, Weights, is_weight, split
+from harness.adapters.protocols import Array, Chunk, Tap
 
 
 @dataclass(frozen=True, slots=True)
-class NnxModel:
-    """An NNX module as something that runs."""
+class Nnx:
+    """An NNX module."""
 
     module: nnx.Module
-    device: str = "cpu"
-    precision: str = "highest"
 
-    def run(self, inputs: Mapping[str, Any], *, tap: Tap | None = None) -> dict[str, Array]:
-        with session(device=self.device, precision=self.precision):
-            module = nnx.merge(*nnx.split(self.module))
-            nnx.Module.eval(module)  # type: ignore[no-untyped-call]
-            if tap is None:
-                return collect(_call(module, to_jax(inputs)))
-            with tapped(module, lambda name, leaf: tap(name, to_numpy(leaf))):
-                return collect(_call(module, to_jax(inputs)))
+    def call(self, arrays: Mapping[str, Any], tap: Tap | None) -> Any:
+        module = nnx.merge(*nnx.split(self.module))
+        nnx.Module.eval(module)  # type: ignore[no-untyped-call]
+        if tap is None:
+            return _call(module, arrays)
+        with tapped(module, lambda name, leaf: tap(name, to_numpy(leaf))):
+            return _call(module, arrays)
 
-    def run_wide(self, inputs: Mapping[str, Any], *, nudge: int | None = None) -> Wide:
-        """The outputs in float64: the state cast, and every submodule's own `dtype`."""
-        with session(device=self.device, precision=self.precision), jax.enable_x64(True):
-            graph, state = nnx.split(self.module)
-            module = nnx.merge(graph, wide(state, nudge=nudge))
-            nnx.Module.eval(module)  # type: ignore[no-untyped-call]
-            for _, submodule in nnx.iter_modules(module):
-                if jnp.dtype(getattr(submodule, "dtype", None) or "float64").name in SHORT:
-                    submodule.__setattr__("dtype", jnp.float64)
-            graph, state = nnx.split(module)
-            return run_wide(lambda state, arrays: _call(nnx.merge(graph, state), arrays), state, wide(to_jax(inputs)))
+    def program(self, *, wide: bool) -> Program:
+        def apply(weights: Weights, arrays: Mapping[str, Any], key: Any) -> tuple[Any, Weights]:
+            module = self._with(weights)
+            if wide:
+                _widen(module)
+            # One of the two reaches every submodule's own switch.
+            (nnx.Module.eval if key is None else nnx.Module.train)(module)  # type: ignore[no-untyped-call]
+            if key is not None:
+                nnx.reseed(module, default=key)
+            return _call(module, arrays), {} if key is None else _weights(module)
+
+        weights = _weights(self.module)
+        parameters = frozenset(
+            ".".join(map(str, path)) for path, _ in nnx.to_flat_state(nnx.state(self.module, nnx.Param))
+        )
+        return Program(weights, parameters & frozenset(weights), apply)
+
+    def decode(
+        self,
+        _program: Program,
+        inputs: Mapping[str, Any],
+        chunks: Sequence[Chunk],
+        compiling: Callable[..., Any],
+        weights: Mapping[str, Any],
+    ) -> dict[str, Array]:
+        def call(step: Mapping[str, Any]) -> Any:
+            arrays, fixed = split(step)
+            run = compiling(
+                f"step {fixed}", lambda weights, arrays: _program.apply(weights, {**arrays, **fixed}, None)[0]
+            )
+            return run(weights, arrays)
+
+        return incremental(call, collect, inputs, chunks, self.accepts())
+
+    def accepts(self) -> frozenset[str]:
+        return frozenset(inspect.signature(type(self.module).__call__).parameters) - {"self"}
+
+    def settings(self) -> dict[str, Any]:
+        return {}
+
+    def has_training_mode(self) -> bool:
+        switches = ("deterministic", "use_running_average")
+        return any(hasattr(each, name) for _, each in nnx.iter_modules(self.module) for name in switches)
+
+    def holding(self, weights: Mapping[str, Any]) -> Any:
+        module = self._with(weights)
+        _widen(module)
+        return module
 
     def describe(self) -> str:
         return f"Flax NNX {type(self.module).__name__}"
+
+    def _with(self, weights: Mapping[str, Any]) -> Any:
+        graph, state = nnx.split(self.module)
+        flat = [
+            (path, leaf.replace(weights[_name(path)]) if _name(path) in weights else leaf)
+            for path, leaf in nnx.to_flat_state(state)
+        ]
+        return nnx.merge(graph, nnx.from_flat_state(flat))
+
+
+def _weights(module: Any) -> dict[str, Any]:
+    flat = nnx.to_flat_state(nnx.state(module))
+    return {_name(path): leaf.get_value() for path, leaf in flat if is_weight(leaf.get_value())}
+
+
+def _name(path: Sequence[Any]) -> str:
+    return ".".join(map(str, path))
+
+
+def _widen(module: Any) -> None:
+    for _, submodule in nnx.iter_modules(module):
+        if jnp.dtype(getattr(submodule, "dtype", None) or "float64").name in SHORT:
+            submodule.__setattr__("dtype", jnp.float64)
 
 
 def _call(module: Any, arrays: Mapping[str, Any]) -> Any:

@@ -1,19 +1,22 @@
-"""Run a torch module in inference mode and tap it through forward hooks."""
+"""A torch module as something that runs, holds weights, differentiates, trains and decodes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 
 from harness.adapters.calling import bind
-from harness.adapters.leaves import named_outputs, named_tap
-from harness.adapters.protocols import Array, Tap, Wide
+from harness.adapters.decoding import incremental
+from harness.adapters.leaves import named_outputs
+from harness.adapters.protocols import STORED, Array, Chunk, Gradients, Optimizer, State, Tap, Weight, Wide
 from harness.adapters.pytorch.session import inference
+from harness.adapters.pytorch.taps import tapped, to_numpy, to_tensor
+from harness.adapters.pytorch.training import OPTIMIZERS, KeepAll, in_training, loss_of, trainable
 from harness.adapters.pytorch.wide import Lift, wide, widened
 
 
@@ -29,69 +32,143 @@ class TorchModel:
         with inference(self.module, device=self.device, precision=self.precision) as device, ExitStack() as stack:
             if tap is not None:
                 stack.enter_context(tapped(self.module, tap))
-            tensors = {name: to_tensor(value, device) for name, value in inputs.items()}
-            positional, named = bind(self.module.forward, tensors)
-            result = self.module(*positional, **named)
-            outputs = named_outputs(result, is_array=torch.is_tensor)
-            return {name: to_numpy(leaf) for name, leaf in outputs.items()}
+            return _collect(self._call({name: to_tensor(value, device) for name, value in inputs.items()}))
 
-    def run_wide(self, inputs: Mapping[str, Any], *, nudge: int | None = None) -> Wide:
+    def run_wide(self, inputs: Mapping[str, Any], *, state: State = STORED) -> Wide:
         """The outputs in float64, with every conversion to a shorter type lifted that goes through torch."""
-        with (
-            inference(self.module, device=self.device, precision=self.precision) as device,
-            widened(self.module, nudge=nudge),
-        ):
-            tensors = {name: wide(to_tensor(value, device)) for name, value in inputs.items()}
-            positional, named = bind(self.module.forward, tensors)
-            with Lift() as lift:
-                result = self.module(*positional, **named)
-            outputs = named_outputs(result, is_array=torch.is_tensor)
-            islands = tuple(f"{name} x{count}" for name, count in sorted(lift.islands.items()))
-            return Wide({name: to_numpy(leaf) for name, leaf in outputs.items()}, islands)
+        lift = Lift()
+        with self._wide(state) as device:
+            outputs = _collect(self._call(_wide_tensors(inputs, device), lift))
+            return Wide(outputs, lift.places)
+
+    def weights(self) -> dict[str, Weight]:
+        trained = {name for name, each in self.module.named_parameters()}
+        both = [*self.module.named_parameters(), *self.module.named_buffers()]
+        return {
+            name: Weight(to_numpy(each), name in trained, str(each.dtype).removeprefix("torch."))
+            for name, each in both
+            if each.is_floating_point()
+        }
+
+    def accepts(self) -> frozenset[str]:
+        return frozenset(inspect.signature(self.module.forward).parameters)
+
+    def settings(self) -> dict[str, Any]:
+        configuration = getattr(self.module, "config", None)
+        found: dict[str, Any] = (
+            configuration.to_dict() if configuration is not None and hasattr(configuration, "to_dict") else {}
+        )
+        return found
+
+    @contextmanager
+    def holding(self, values: Mapping[str, Array]) -> Iterator[torch.nn.Module]:
+        with self._wide(State(values)):
+            yield self.module
+
+    def gradients(
+        self, inputs: Mapping[str, Any], cotangents: Mapping[str, Array], *, state: State = STORED
+    ) -> Gradients:
+        lift = Lift()
+        with self._wide(state) as device, trainable(self.module) as parameters:
+            tensors = _wide_tensors(inputs, device)
+            floats = {
+                name: each.detach().clone().requires_grad_()
+                for name, each in tensors.items()
+                if torch.is_tensor(each) and each.is_floating_point()
+            }
+            loss = loss_of(_named(self._call(tensors | floats, lift)), cotangents)
+            wanted = [*parameters.values(), *floats.values()]
+            with lift:
+                found = torch.autograd.grad(loss, wanted, allow_unused=True)
+            arrays = [
+                to_numpy(torch.zeros_like(each) if gradient is None else gradient)
+                for each, gradient in zip(wanted, found, strict=True)
+            ]
+            names = dict(zip([*parameters, *floats], arrays, strict=True))
+            # A parameter that this side does not train has no gradient: none flows.
+            every = {name: names.get(name, 0.0 * to_numpy(each)) for name, each in self.module.named_parameters()}
+            return Gradients(every, {name: names[name] for name in floats}, lift.places)
+
+    def has_training_mode(self) -> bool:
+        return True
+
+    def run_training(
+        self, inputs: Mapping[str, Any], *, state: State = STORED, seed: int = 0, uniform: float = 0.5
+    ) -> Wide:
+        lift = Lift()
+        with self._wide(state) as device, in_training(self.module), KeepAll(uniform) as keep:
+            torch.manual_seed(seed)
+            outputs = _collect(self._call(_wide_tensors(inputs, device), lift))
+            buffers = {name: to_numpy(each) for name, each in self.module.named_buffers() if each.is_floating_point()}
+            return Wide(outputs, lift.places, buffers=buffers, dropped=keep.dropped, uniform=keep.uniform)
+
+    def train(
+        self,
+        inputs: Mapping[str, Any],
+        cotangents: Mapping[str, Array],
+        *,
+        optimizer: Optimizer,
+        steps: int,
+        state: State = STORED,
+    ) -> dict[str, Array]:
+        with self._wide(state) as device, in_training(self.module), trainable(self.module) as parameters:
+            chosen = OPTIMIZERS[optimizer](list(parameters.values()))
+            with KeepAll():
+                for _ in range(steps):
+                    chosen.zero_grad()
+                    loss = loss_of(_named(self._call(_wide_tensors(inputs, device), Lift())), cotangents)
+                    with Lift():
+                        loss.backward()  # type: ignore[no-untyped-call]
+                    for parameter in parameters.values():
+                        # torch passes over a parameter that the loss does not reach; optax decays it all the same.
+                        parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+                    chosen.step()
+            both = [*self.module.named_parameters(), *self.module.named_buffers()]
+            return {name: to_numpy(each) for name, each in both if each.is_floating_point()}
+
+    def draw(
+        self, inputs: Mapping[str, Any], *, draws: int, seed: int, state: State = STORED
+    ) -> list[dict[str, Array]]:
+        found = []
+        for number in range(draws):
+            # Anew for each, since a run in training mode may change the buffers.
+            with self._wide(state) as device, in_training(self.module):
+                torch.manual_seed(seed + number)
+                found.append(_collect(self._call(_wide_tensors(inputs, device))))
+        return found
+
+    def decode(self, inputs: Mapping[str, Any], chunks: Sequence[Chunk], *, state: State = STORED) -> Wide:
+        lift = Lift()
+        with self._wide(state) as device:
+            outputs = incremental(
+                lambda step: self._call(_wide_tensors(step, device), lift), _collect, inputs, chunks, self.accepts()
+            )
+            return Wide(outputs, lift.places)
 
     def describe(self) -> str:
         return f"PyTorch {type(self.module).__name__}"
 
+    @contextmanager
+    def _wide(self, state: State) -> Iterator[torch.device]:
+        with (
+            inference(self.module, device=self.device, precision=self.precision) as device,
+            widened(self.module, state),
+        ):
+            yield device
 
-@contextmanager
-def tapped(module: torch.nn.Module, tap: Tap) -> Iterator[None]:
-    """While open, what every submodule puts out goes to `tap` under its dotted path, copied at once.
-
-    The copy cannot wait: a later layer may work in place on the same memory. A module that is reachable under two
-    names is tapped under the first.
-    """
-    handles = []
-
-    def watch(path: str, submodule: torch.nn.Module) -> None:
-        def hook(_module: torch.nn.Module, _arguments: Any, output: Any) -> None:
-            for name, leaf in named_tap(path, output, is_array=torch.is_tensor).items():
-                tap(name, to_numpy(leaf))
-
-        handles.append(submodule.register_forward_hook(hook))
-
-    try:
-        for path, submodule in module.named_modules():
-            if path:
-                watch(path, submodule)
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+    def _call(self, tensors: Mapping[str, Any], lift: Lift | None = None) -> Any:
+        positional, named = bind(self.module.forward, tensors)
+        with lift or nullcontext():
+            return self.module(*positional, **named)
 
 
-def to_tensor(value: Any, device: torch.device) -> Any:
-    """An array of any framework as a tensor on `device`; what is no array stays as it is."""
-    if torch.is_tensor(value):
-        return value.to(device)
-    if hasattr(value, "__array__"):
-        # copied, since a view of a read-only array makes torch warn, and a model may write to its inputs
-        return torch.from_numpy(np.array(value)).to(device)
-    return value
+def _wide_tensors(inputs: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
+    return {name: wide(to_tensor(value, device)) for name, value in inputs.items()}
 
 
-def to_numpy(tensor: torch.Tensor) -> Array:
-    """A copy in NumPy; types that NumPy does not have become float32, which holds them exactly."""
-    tensor = tensor.detach()
-    if tensor.is_floating_point() and tensor.dtype not in (torch.float16, torch.float32, torch.float64):
-        tensor = tensor.float()
-    return np.array(tensor.cpu().numpy())
+def _named(result: Any) -> dict[str, torch.Tensor]:
+    return named_outputs(result, is_array=torch.is_tensor)
+
+
+def _collect(result: Any) -> dict[str, Array]:
+    return {name: to_numpy(leaf) for name, leaf in _named(result).items()}

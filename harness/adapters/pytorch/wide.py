@@ -11,33 +11,42 @@ import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from harness.adapters.protocols import STORED, State
+from harness.adapters.rounding import nudged
+
 SHORT = (torch.float16, torch.bfloat16, torch.float32)
 WIDER = {torch.complex64: torch.complex128, **dict.fromkeys(SHORT, torch.float64)}
 
 
 @contextmanager
-def widened(module: torch.nn.Module, *, nudge: int | None = None) -> Iterator[None]:
-    """While open, the module's parameters and buffers are float64, and so is what torch makes by default.
-
-    nudge: a seed, to move every parameter and buffer by up to half a unit in its last place.
+def widened(module: torch.nn.Module, state: State = STORED) -> Iterator[None]:
+    """While open, the module's parameters and buffers are float64 copies, and so is what torch makes by default.
 
     The very tensors from before are put back, so that nothing was rounded and ties are kept.
     """
-    parameters = [(parameter, parameter.data) for parameter in module.parameters()]
+    parameters = [(name, parameter, parameter.data) for name, parameter in module.named_parameters()]
     buffers = [(owner, name, buffer) for owner in module.modules() for name, buffer in owner._buffers.items()]
+    names = {id(buffer): name for name, buffer in module.named_buffers()}
     default = torch.get_default_dtype()
-    generator = None if nudge is None else np.random.default_rng(nudge)
+    generator = None if state.nudge is None else np.random.default_rng(state.nudge)
+
+    def changed(name: str, data: torch.Tensor) -> torch.Tensor:
+        given = state.values.get(name)
+        held = data.detach().clone() if given is None else torch.from_numpy(np.array(given)).to(data.device)
+        exact: torch.Tensor = wide(held)
+        return _nudged(exact, generator, like=data.dtype) if state.moves(name) else exact
+
     try:
-        for parameter, data in parameters:
-            parameter.data = _nudged(data, generator)
-        casts = {id(buffer): _nudged(buffer, generator) for _, _, buffer in buffers if buffer is not None}
+        for name, parameter, data in parameters:
+            parameter.data = changed(name, data)
+        casts = {id(buffer): changed(names[id(buffer)], buffer) for _, _, buffer in buffers if buffer is not None}
         for owner, name, buffer in buffers:
             owner._buffers[name] = None if buffer is None else casts[id(buffer)]
         torch.set_default_dtype(torch.float64)
         yield
     finally:
         torch.set_default_dtype(default)
-        for parameter, data in parameters:
+        for _, parameter, data in parameters:
             parameter.data = data
         for owner, name, buffer in buffers:
             owner._buffers[name] = buffer
@@ -48,17 +57,18 @@ def wide(value: Any) -> Any:
     return value.to(WIDER[value.dtype]) if torch.is_tensor(value) and value.dtype in WIDER else value
 
 
-def _nudged(data: torch.Tensor, generator: np.random.Generator | None) -> Any:
-    if generator is None or data.dtype not in SHORT:
-        return wide(data)
-    ulp = torch.nextafter(data.abs(), torch.full_like(data, torch.inf)) - data.abs()
-    part = torch.from_numpy(generator.uniform(-0.5, 0.5, tuple(data.shape))).to(data.device)
-    # The mask value of a buffer may be infinite, or the last number before.
-    return wide(data) + torch.where(ulp.isfinite(), wide(ulp) * part, 0.0)
+def _nudged(exact: torch.Tensor, generator: np.random.Generator | None, *, like: torch.dtype) -> torch.Tensor:
+    if like not in SHORT:
+        return exact
+    return torch.from_numpy(nudged(exact.cpu().numpy(), torch.finfo(like).eps, generator)).to(exact.device)
+
+
+LIFTED = {torch.float32: torch.float64, torch.complex64: torch.complex128}
+"""A step in half precision is no caution of the model's, to be lifted, but a loss that both sides must share."""
 
 
 class Lift(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Makes float64 of every conversion to, or creation of, a shorter type; counts what stays short all the same.
+    """Makes float64 of every conversion to, or creation of, float32; counts what stays short all the same.
 
     A model that casts to float32 whatever its type is (a norm, a rotary embedding) has an island there; this lifts it
     without touching the model. `islands` names each operator that still met or made a short value: a constant that is
@@ -69,9 +79,14 @@ class Lift(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.islands: Counter[str] = Counter()
 
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The islands in words, sorted."""
+        return tuple(f"{name} x{count}" for name, count in sorted(self.islands.items()))
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Any:
         kwargs = dict(kwargs or {})
-        kwargs = {name: WIDER.get(value, value) if name == "dtype" else value for name, value in kwargs.items()}
+        kwargs = {name: LIFTED.get(value, value) if name == "dtype" else value for name, value in kwargs.items()}
         result = func(*args, **kwargs)
         leaves = torch.utils._pytree.tree_leaves((args, kwargs, result))
         if any(torch.is_tensor(leaf) and leaf.dtype in WIDER for leaf in leaves):

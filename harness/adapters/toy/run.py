@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.adapters.calling import bind
 from harness.adapters.leaves import named_outputs
-from harness.adapters.protocols import Array, Tap, Wide
+from harness.adapters.protocols import STORED, Array, State, Tap, Wide
 from harness.adapters.toy.layers import Layers
 
 
@@ -27,9 +27,9 @@ class PlainModel:
         result = self.model(*positional, **named)
         return {name: np.array(leaf) for name, leaf in named_outputs(result, is_array=_is_array).items()}
 
-    def run_wide(self, inputs: Mapping[str, Any], *, nudge: int | None = None) -> Wide:
+    def run_wide(self, inputs: Mapping[str, Any], *, state: State = STORED) -> Wide:
         """The outputs for the inputs in float64. Nobody sees into a callable: it counts as an island."""
-        del nudge  # and its weights, if it has any, stay where they are
+        del state  # its weights, if it has any, stay where they are
         return Wide(self.run({name: _wide(value) for name, value in inputs.items()}), (f"inside {self.describe()}",))
 
     def describe(self) -> str:

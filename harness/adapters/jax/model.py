@@ -1,0 +1,148 @@
+"""A model of any JAX library as something that runs, holds weights, differentiates, trains and decodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol
+
+import jax
+
+from harness.adapters.jax.arrays import collect, to_jax
+from harness.adapters.jax.lift import Lift
+from harness.adapters.jax.program import Program, compiled, noise
+from harness.adapters.jax.session import session
+from harness.adapters.protocols import STORED, Array, Chunk, Gradients, Optimizer, State, Tap, Weight, Wide
+
+
+class Kind(Protocol):
+    """What one library's models do in their own way."""
+
+    def call(self, arrays: Mapping[str, Any], tap: Tap | None) -> Any:
+        """The model's result in inference mode, with its weights and types as they are."""
+
+    def program(self, *, wide: bool) -> Program:
+        """The model as a pure function; `wide`, with whatever type it has of its own set to float64."""
+
+    def decode(
+        self,
+        _program: Program,
+        inputs: Mapping[str, Any],
+        chunks: Sequence[Chunk],
+        compiling: Callable[[str, Callable[..., Any]], Callable[..., Any]],
+        weights: Mapping[str, Any],
+    ) -> dict[str, Array]:
+        """The outputs of all steps. compiling: makes a function compute in float64, and fast;
+        kept by its name from one run to the next.
+        """
+
+    def accepts(self) -> frozenset[str]:
+        """The names of the arguments that the model takes."""
+
+    def settings(self) -> dict[str, Any]:
+        """The model's configuration, as plain values."""
+
+    def has_training_mode(self) -> bool:
+        """Whether the model has a switch between training and inference."""
+
+    def holding(self, weights: Mapping[str, Any]) -> Any:
+        """The user's own kind of object, with these weights instead."""
+
+    def describe(self) -> str:
+        """The library and class, for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class JaxModel:
+    """A JAX model; nothing of the user's changes."""
+
+    kind: Kind
+    device: str = "cpu"
+    precision: str = "highest"
+    _programs: list[Program] = field(default_factory=list)
+    _steps: dict[str, tuple[Lift, Callable[..., Any]]] = field(default_factory=dict)
+
+    def run(self, inputs: Mapping[str, Any], *, tap: Tap | None = None) -> dict[str, Array]:
+        with session(device=self.device, precision=self.precision):
+            return collect(self.kind.call(to_jax(inputs), tap))
+
+    def run_wide(self, inputs: Mapping[str, Any], *, state: State = STORED) -> Wide:
+        """The outputs in float64, with every conversion to a shorter type lifted."""
+        with self._wide() as program:
+            return program.run(inputs, state)
+
+    def weights(self) -> dict[str, Weight]:
+        return self.kind.program(wide=False).described()
+
+    def accepts(self) -> frozenset[str]:
+        return self.kind.accepts()
+
+    def settings(self) -> dict[str, Any]:
+        return self.kind.settings()
+
+    @contextmanager
+    def holding(self, values: Mapping[str, Array]) -> Iterator[Any]:
+        with self._wide() as program:
+            yield self.kind.holding(program.widened(State(values)))
+
+    def gradients(
+        self, inputs: Mapping[str, Any], cotangents: Mapping[str, Array], *, state: State = STORED
+    ) -> Gradients:
+        with self._wide() as program:
+            return program.gradients(inputs, cotangents, state)
+
+    def has_training_mode(self) -> bool:
+        return self.kind.has_training_mode()
+
+    def run_training(
+        self, inputs: Mapping[str, Any], *, state: State = STORED, seed: int = 0, uniform: float = 0.5
+    ) -> Wide:
+        with self._wide() as program:
+            return program.run(inputs, state, key=jax.random.key(seed), uniform=uniform)
+
+    def train(
+        self,
+        inputs: Mapping[str, Any],
+        cotangents: Mapping[str, Array],
+        *,
+        optimizer: Optimizer,
+        steps: int,
+        state: State = STORED,
+    ) -> dict[str, Array]:
+        with self._wide() as program:
+            return program.train(inputs, cotangents, optimizer, steps, state)
+
+    def draw(
+        self, inputs: Mapping[str, Any], *, draws: int, seed: int, state: State = STORED
+    ) -> list[dict[str, Array]]:
+        with self._wide() as program:
+            return program.draw(inputs, draws, seed, state)
+
+    def decode(self, inputs: Mapping[str, Any], chunks: Sequence[Chunk], *, state: State = STORED) -> Wide:
+        with self._wide() as program:
+            used: list[Lift] = []
+
+            def compiling(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+                if name not in self._steps:
+                    lift = Lift()
+                    self._steps[name] = (lift, compiled(lift(function)))
+                used.append(self._steps[name][0])
+                return partial(self._steps[name][1], noise(state))
+
+            outputs = self.kind.decode(program, inputs, chunks, compiling, program.widened(state))
+            places = tuple(dict.fromkeys(place for lift in used for place in lift.places))
+            return Wide(outputs, places, sum(lift.constants for lift in used))
+
+    def describe(self) -> str:
+        return self.kind.describe()
+
+    @contextmanager
+    def _wide(self) -> Iterator[Program]:
+        with ExitStack() as stack:
+            stack.enter_context(session(device=self.device, precision=self.precision))
+            stack.enter_context(jax.enable_x64(True))
+            if not self._programs:
+                self._programs.append(self.kind.program(wide=True))
+            yield self._programs[0]

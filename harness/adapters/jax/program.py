@@ -1,0 +1,253 @@
+"""A JAX model as a pure function of its weights: run in float64, backwards, in training, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from harness.adapters.jax.arrays import collect, to_jax, to_numpy
+from harness.adapters.jax.lift import SHORT, Lift
+from harness.adapters.jax.wide import wide, widened
+from harness.adapters.leaves import named_outputs
+from harness.adapters.protocols import Array, Gradients, Optimizer, State, Weight, Wide
+
+Weights = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """`apply(weights, arrays, key)` gives the model's result and the weights that the run changed.
+
+    weights: dotted path -> array, every one of a floating type. trained: those that are parameters.
+    apply: with a random `key` it runs in training mode, without one in inference mode.
+
+    Everything here is used inside a session, and under `enable_x64`, by which the weights are widened. What has been
+    compiled is kept for the next run with the same shapes.
+    """
+
+    weights: Weights
+    trained: frozenset[str]
+    apply: Callable[[Weights, Mapping[str, Any], Any], tuple[Any, Weights]]
+    _kept: dict[Any, Compiled] = field(default_factory=dict)
+
+    def described(self) -> dict[str, Weight]:
+        """The weights as they are stored."""
+        return {
+            name: Weight(to_numpy(array), name in self.trained, str(array.dtype))
+            for name, array in self.weights.items()
+        }
+
+    def run(self, inputs: Mapping[str, Any], state: State, *, key: Any = None, uniform: float = 0.5) -> Wide:
+        """The outputs in float64; with a random `key` in training mode, no element dropped, and the buffers then."""
+        weights, (arrays, fixed) = self.widened(state), split(inputs)
+
+        def make(made: Compiled) -> Callable[..., Any]:
+            def outputs(weights: Weights, arrays: Any, key: Any, uniform: Any) -> tuple[dict[str, Any], Weights]:
+                with keep_all(made.drawn, uniform):
+                    result, changed = self.apply(weights, {**arrays, **fixed}, key)
+                return _arrays(result), changed
+
+            return made.lift(outputs)
+
+        made = self._compiled("run", make, arrays, fixed, key is None)
+        found, changed = made(noise(state), weights, arrays, key, jnp.float64(uniform))
+        buffers = {} if key is None else {**self._buffers(weights), **changed}
+        # The arrays leave JAX inside its float64 mode: outside, the first operation would make them float32.
+        return Wide(
+            collect(found),
+            made.lift.places,
+            made.lift.constants,
+            _to_numpy(buffers),
+            dropped=made.drawn.masked,
+            uniform=made.drawn.uniform,
+        )
+
+    def gradients(self, inputs: Mapping[str, Any], cotangents: Mapping[str, Array], state: State) -> Gradients:
+        """Of the loss sum(output x cotangent), in inference mode."""
+        arrays, fixed = split(inputs)
+        floats = {name: value for name, value in arrays.items() if jnp.issubdtype(value.dtype, jnp.floating)}
+        others = {name: value for name, value in arrays.items() if name not in floats}
+        parameters, buffers = self._divided(self.widened(state))
+
+        def make(made: Compiled) -> Callable[..., Any]:
+            run = made.lift(lambda weights, arrays: _arrays(self.apply(weights, {**arrays, **fixed}, None)[0]))
+
+            def loss(parameters: Weights, floats: Any, noise: Any, buffers: Any, others: Any, cotangents: Any) -> Any:
+                return _loss(run(noise, {**buffers, **parameters}, {**others, **floats}), cotangents)
+
+            return jax.grad(loss, argnums=(0, 1))
+
+        made = self._compiled("gradients", make, arrays, fixed, tuple(cotangents))
+        found, inwards = made(parameters, floats, noise(state), buffers, others, dict(cotangents))
+        return Gradients(_to_numpy(found), _to_numpy(inwards), made.lift.places)
+
+    def train(
+        self,
+        inputs: Mapping[str, Any],
+        cotangents: Mapping[str, Array],
+        optimizer: Optimizer,
+        steps: int,
+        state: State,
+    ) -> dict[str, Array]:
+        """Every weight after `steps` of the optimizer, in training mode, with no element dropped."""
+        import optax  # of JAX's family, and only training needs it
+
+        arrays, fixed = split(inputs)
+        parameters, buffers = self._divided(self.widened(state))
+
+        def make(made: Compiled) -> Callable[..., Any]:
+            def run(weights: Weights, arrays: Any) -> tuple[dict[str, Any], Weights]:
+                with keep_all(made.drawn):
+                    result, changed = self.apply(weights, {**arrays, **fixed}, jax.random.key(0))
+                return _arrays(result), changed
+
+            lifted = made.lift(run)
+
+            def loss(
+                parameters: Weights, buffers: Weights, noise: Any, arrays: Any, cotangents: Any
+            ) -> tuple[Any, Weights]:
+                outputs, changed = lifted(noise, {**buffers, **parameters}, arrays)
+                return _loss(outputs, cotangents), {**buffers, **changed}
+
+            return jax.grad(loss, has_aux=True)
+
+        made = self._compiled("train", make, arrays, fixed, tuple(cotangents))
+        rule = {
+            "sgd": lambda: optax.sgd(0.05, momentum=0.9),
+            "adamw": lambda: optax.adamw(0.01, weight_decay=0.01),
+        }[optimizer]()
+        update = jax.jit(rule.update)
+        memory = rule.init(parameters)
+        for _ in range(steps):
+            found, changed = made(parameters, buffers, noise(state), arrays, dict(cotangents))
+            buffers = {name: changed[name] for name in buffers}
+            updates, memory = update(found, memory, parameters)
+            parameters = optax.apply_updates(parameters, updates)
+        return _to_numpy({**parameters, **buffers})
+
+    def draw(self, inputs: Mapping[str, Any], draws: int, seed: int, state: State) -> list[dict[str, Array]]:
+        """The outputs of that many runs in training mode, each with other elements dropped."""
+        weights, (arrays, fixed) = self.widened(state), split(inputs)
+
+        def make(_made: Compiled) -> Callable[..., Any]:
+            return lambda weights, arrays, key: _arrays(self.apply(weights, {**arrays, **fixed}, key)[0])
+
+        made = self._compiled("draw", make, arrays, fixed)
+        return [collect(made(weights, arrays, jax.random.key(seed + number))) for number in range(draws)]
+
+    def widened(self, state: State) -> Weights:
+        """The weights in float64, as `state` wants them."""
+        return widened(self.weights, state)
+
+    def _divided(self, weights: Weights) -> tuple[Weights, Weights]:
+        return {name: value for name, value in weights.items() if name in self.trained}, self._buffers(weights)
+
+    def _buffers(self, weights: Weights) -> Weights:
+        return {name: value for name, value in weights.items() if name not in self.trained}
+
+    def _compiled(
+        self,
+        name: str,
+        make: Callable[[Compiled], Callable[..., Any]],
+        arrays: Mapping[str, Any],
+        fixed: Mapping[str, Any],
+        *further: Any,
+    ) -> Compiled:
+        shapes = tuple((key, value.shape, str(value.dtype)) for key, value in arrays.items())
+        key = (name, shapes, repr(sorted(fixed.items())), further)
+        if key not in self._kept:
+            made = Compiled()
+            made.function = compiled(make(made))
+            self._kept[key] = made
+        return self._kept[key]
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function under `jax.jit`. Most programs run a few times on a few rows: they are not worth optimizing long."""
+    quick = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+    return jax.jit(function, compiler_options=quick)
+
+
+@dataclass(slots=True)
+class Compiled:
+    """A compiled function, and what was seen when it was traced."""
+
+    lift: Lift = field(default_factory=Lift)
+    drawn: Drawn = field(default_factory=lambda: Drawn())
+    function: Callable[..., Any] | None = None
+
+    def __call__(self, *arguments: Any) -> Any:
+        assert self.function is not None
+        return self.function(*arguments)
+
+
+def noise(state: State) -> tuple[Any, Any]:
+    """What `Lift` moves tables by: a random key, and 1 where they are to be moved."""
+    return jax.random.key(state.nudge or 0), jnp.float64(state.nudge is not None)
+
+
+@dataclass(slots=True)
+class Drawn:
+    """How many elements of random masks, and how many uniform numbers, a program draws."""
+
+    masked: int = 0
+    uniform: int = 0
+
+
+@contextmanager
+def keep_all(drawn: Drawn, value: Any = 0.5) -> Iterator[None]:
+    """While open, random masks of JAX keep every element, and uniform numbers are all the same; `drawn` counts them.
+
+    Where the uniform number is one half, a mask that is drawn by hand keeps every element as well.
+    """
+    before = (jax.random.bernoulli, jax.random.uniform)
+    drawn.masked = drawn.uniform = 0
+
+    def bernoulli(_key: Any, p: Any = 0.5, shape: Any = None, *_further: Any, **_named: Any) -> Any:
+        ones = jnp.ones(np.shape(p) if shape is None else shape, bool)
+        drawn.masked += ones.size
+        return ones
+
+    def uniform(_key: Any, shape: Any = (), dtype: Any = float, minval: Any = 0.0, maxval: Any = 1.0, **_: Any) -> Any:
+        numbers = jnp.full(shape, minval + value * (maxval - minval)).astype(dtype)
+        drawn.uniform += numbers.size
+        return numbers
+
+    jax.random.bernoulli = bernoulli  # type: ignore[assignment]
+    jax.random.uniform = uniform  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        jax.random.bernoulli, jax.random.uniform = before
+
+
+def is_weight(value: Any) -> bool:
+    """Whether the leaf is an array of a floating type."""
+    dtype = getattr(value, "dtype", None)
+    return dtype is not None and (dtype.name in SHORT or dtype.name in ("float64", "complex128"))
+
+
+def split(inputs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The arrays among the inputs, in float64; and the rest (switches, None), which a compiled program has fixed."""
+    every = to_jax(inputs)
+    arrays = {name: value for name, value in every.items() if isinstance(value, jax.Array)}
+    return wide(arrays), {name: value for name, value in every.items() if name not in arrays}
+
+
+def _arrays(result: Any) -> dict[str, Any]:
+    return named_outputs(result, is_array=lambda value: isinstance(value, jax.Array))
+
+
+def _loss(outputs: Mapping[str, Any], cotangents: Mapping[str, Array]) -> Any:
+    # 0 x NaN is NaN: padded positions may hold anything
+    return sum(jnp.sum(jnp.where(each != 0, outputs[name] * each, 0.0)) for name, each in cotangents.items())
+
+
+def _to_numpy(weights: Weights) -> dict[str, Array]:
+    return {name: to_numpy(value) for name, value in weights.items()}

@@ -1,0 +1,57 @@
+"""Tap a torch module through forward hooks; tensors in and out of NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+from harness.adapters.leaves import named_tap
+from harness.adapters.protocols import Array, Tap
+
+
+@contextmanager
+def tapped(module: torch.nn.Module, tap: Tap) -> Iterator[None]:
+    """While open, what every submodule puts out goes to `tap` under its dotted path, copied at once.
+
+    The copy cannot wait: a later layer may work in place on the same memory. A module that is reachable under two
+    names is tapped under the first.
+    """
+    handles = []
+
+    def watch(path: str, submodule: torch.nn.Module) -> None:
+        def hook(_module: torch.nn.Module, _arguments: Any, output: Any) -> None:
+            for name, leaf in named_tap(path, output, is_array=torch.is_tensor).items():
+                tap(name, to_numpy(leaf))
+
+        handles.append(submodule.register_forward_hook(hook))
+
+    try:
+        for path, submodule in module.named_modules():
+            if path:
+                watch(path, submodule)
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def to_tensor(value: Any, device: torch.device) -> Any:
+    """An array of any framework as a tensor on `device`; what is no array stays as it is."""
+    if torch.is_tensor(value):
+        return value.to(device)
+    if hasattr(value, "__array__"):
+        # copied, since a view of a read-only array makes torch warn, and a model may write to its inputs
+        return torch.from_numpy(np.array(value)).to(device)
+    return value
+
+
+def to_numpy(tensor: torch.Tensor) -> Array:
+    """A copy in NumPy; types that NumPy does not have become float32, which holds them exactly."""
+    tensor = tensor.detach()
+    if tensor.is_floating_point() and tensor.dtype not in (torch.float16, torch.float32, torch.float64):
+        tensor = tensor.float()
+    return np.array(tensor.cpu().numpy())

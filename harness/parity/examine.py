@@ -1,0 +1,162 @@
+"""Everything beyond the given inputs: preflight, probes with healthy weights, gradients, decoding, training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from harness.adapters.protocols import Holds, Runs, UnsupportedError
+from harness.cases.probes import Probe, derive
+from harness.parity.compare import Verdict
+from harness.parity.gradients import gradient_line, linked_by_gradients, open_neutral
+from harness.parity.judge import Line, Mask, largest
+from harness.parity.linking import pair_weights
+from harness.parity.preflight import missing_line, notes_on, summary
+from harness.parity.probing import decode_lines, probe_lines
+from harness.parity.study import Names, Study, study
+from harness.parity.trace import Trace
+from harness.parity.training import training_lines
+from harness.parity.weights import Pairing
+
+SAME_RUN = 1e-5
+"""Times the scale: what two runs of one model may differ by. On a CPU they are bit for bit the same; on a GPU the order
+of sums may change from run to run, by a few units in the last place for each layer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Further:
+    """What the examination gave."""
+
+    lines: tuple[Line, ...] = ()
+    notes: tuple[str, ...] = ()
+    weights: Mapping[str, Any] = field(default_factory=dict)
+    probes_not_taken: Mapping[str, str] = field(default_factory=dict)
+    not_checked: Mapping[str, str] = field(default_factory=dict)
+
+
+def repeated(sides: Sequence[Runs], call: Mapping[str, Any], traces: Sequence[Trace]) -> list[Line]:
+    """A line for each side that puts out something else when it is run once more, without taps."""
+    lines = []
+    for side, trace, who in zip(sides, traces, ("reference", "port"), strict=True):
+        again = side.run(call)
+        for name, array in trace.outputs.items():
+            if array.dtype.kind not in "fc" or name not in again or again[name].shape != array.shape:
+                continue
+            apart = largest(array.astype(np.float64) - again[name].astype(np.float64))
+            if apart > SAME_RUN * largest(array):
+                reason = f"two runs of the {who} differ by {apart:.3g} in {name}: it draws random numbers, or taps it"
+                lines.append(Line("preflight", "the same twice", Verdict.INCONCLUSIVE, reason, apart, where=name))
+    return lines
+
+
+def examine(
+    sides: Sequence[Runs],
+    call: Mapping[str, Any],
+    *,
+    names: Names,
+    mapping: Mapping[str, str],
+    valid: str,
+    checks: Sequence[str],
+    convert: Callable[[Any], Any] | None,
+    seed: int,
+    step: Callable[[str], AbstractContextManager[None]],
+) -> Further:
+    """Make the further `checks`. A check that the objects do not support is listed with the reason.
+
+    names: the outputs to compare, as pairs. step: opened around each part, to announce and time it.
+    """
+    reference, port = sides
+    lines: list[Line] = []
+    not_taken: dict[str, str] = {}
+    not_checked: dict[str, str] = {}
+    masks_of = _masks_of(valid)
+
+    def collect(check: str, found: Any) -> None:
+        for each in found:
+            if isinstance(each, Line):
+                lines.append(each)
+            else:
+                what, why = each
+                (not_taken if check == "probes" else not_checked)[what] = why
+
+    given = Probe("as given", call)
+    notes: tuple[str, ...] = ()
+    pairing = Pairing(())
+    if isinstance(reference, Holds) and isinstance(port, Holds):
+        with step("link weights"):
+            pairing = pair_weights(reference.weights(), port.weights(), mapping)
+            if open_neutral(pairing, reference, port) and set(checks) & {"float64", "gradients", "train"}:
+                with suppress(Exception), study(reference, port, pairing, names=names, seed=seed) as found:
+                    pairing = linked_by_gradients(found, given, masks_of(call), seed=seed)
+            notes = tuple(notes_on(reference, port, pairing))
+    accepts = reference.accepts() & port.accepts() if isinstance(reference, Holds) and isinstance(port, Holds) else None
+    settings = reference.settings() if isinstance(reference, Holds) else {}
+    probes = derive(
+        call,
+        accepts=accepts or frozenset(call),
+        settings=settings,
+        seed=seed,
+        mask=valid,
+        padding_row=_framework(reference) == _framework(port),
+    )
+    not_taken.update(probes.not_taken)
+    with study(reference, port, pairing, names=names, seed=seed, convert=convert) as found:
+        taken = [given]
+        if "float64" in checks:
+            with step("probes"):
+                every = type(probes)((given, *probes.taken))
+                collect("probes", probe_lines(found, every, masks_of))
+                done = {line.probe for line in lines}
+                taken = [probe for probe in every.taken if probe.name in done] or [given]
+                collect("weights", missing_line(found, taken, masks_of, seed=seed))
+        richest = taken[min(1, len(taken) - 1)]
+        for check, run in _families(found, richest, taken, masks_of, seed):
+            if check not in checks:
+                continue
+            with step(check):
+                try:
+                    collect(check, run())
+                except UnsupportedError as error:
+                    not_checked[check] = str(error)
+                except Exception as error:  # a model may fail in ways of its own when it is run backwards
+                    not_checked[check] = (
+                        f"raised {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+                    )
+    return Further(tuple(lines), notes, summary(pairing), not_taken, not_checked)
+
+
+def _families(
+    found: Study, richest: Probe, taken: Sequence[Probe], masks_of: Callable[[Mapping[str, Any]], Mask], seed: int
+) -> list[tuple[str, Callable[[], Any]]]:
+    masks = masks_of(richest.inputs)
+    plain = next((probe for probe in taken if probe.name.startswith("no mask")), taken[0])
+    # An encoder's mask is read at every step; a decoder alone is padded on the left.
+    word = "unequal lengths" if "decoder_input_ids" in plain.inputs else "padded left"
+    padded = [probe for probe in taken if probe.name.startswith(word)]
+
+    def decode() -> Any:
+        for probe in (plain, *padded):
+            yield from decode_lines(found, probe, masks_of)
+
+    return [
+        ("gradients", lambda: [gradient_line(found, richest, masks, seed=seed)]),
+        ("decode", decode),
+        ("train", lambda: training_lines(found, richest, masks, seed=seed)),
+    ]
+
+
+def _framework(side: Runs) -> str:
+    return side.describe().split()[0]
+
+
+def _masks_of(valid: str) -> Callable[[Mapping[str, Any]], Mask]:
+    def masks(inputs: Mapping[str, Any]) -> Mask:
+        names = (valid,) if valid else ("attention_mask", "decoder_attention_mask")
+        found = {name: np.asarray(inputs[name]) for name in names if name in inputs}
+        return {name: mask for name, mask in found.items() if mask.ndim == 2 and mask.any()}
+
+    return masks

@@ -1,0 +1,105 @@
+"""The outputs on probes, and step by step with a cache."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from harness.adapters.protocols import Chunk, Decodes, UnsupportedError, Wide
+from harness.cases.probes import Probe, Probes
+from harness.parity.judge import Line, Mask, Moved, Pair, judge
+from harness.parity.study import Study, output_pairs, rounding_of
+from harness.parity.wide import stays_short
+
+
+def probe_lines(
+    found: Study, probes: Probes, masks_of: Callable[[Mapping[str, Any]], Mask]
+) -> Iterator[Line | tuple[str, str]]:
+    """A line for each probe that both sides take, and for each other its name with the reason."""
+    for probe in probes.taken:
+        start = time.perf_counter()
+        try:
+            runs = _runs(found, probe)
+        except UnsupportedError as error:
+            yield probe.name, str(error)
+            continue
+        masks = masks_of(probe.inputs)
+        pairs = output_pairs(found.names, runs, masks)
+        if any(np.isnan(pair.reference).any() for pair in pairs):
+            yield probe.name, "the reference puts out NaN"
+            continue
+        line = judge("forward", probe.name, pairs, **rounding_of(found, runs, _again(found, probe, masks)))
+        yield replace(line, seconds=time.perf_counter() - start)
+
+
+def _runs(found: Study, probe: Probe) -> list[Wide]:
+    runs = []
+    for side, state, who in zip(found.sides, found.states(), ("reference", "port"), strict=True):
+        try:
+            runs.append(side.run_wide(probe.inputs, state=state))
+        except Exception as error:
+            text = str(error).strip().splitlines()
+            raise UnsupportedError(
+                f"the {who} raised {type(error).__name__}: {text[0][:120] if text else ''}"
+            ) from error
+        if refusal := stays_short(runs[-1]):
+            raise UnsupportedError(f"the {who} {refusal}")
+    return runs
+
+
+def _again(found: Study, probe: Probe, masks: Mask) -> Moved:
+    def moved(seed: int) -> list[Pair]:
+        runs = [
+            side.run_wide(probe.inputs, state=state)
+            for side, state in zip(found.sides, found.states(seed), strict=True)
+        ]
+        pairs = output_pairs(found.names, runs, masks)
+        if not found.values[0]:
+            # As it is stored, the reference can be run in float32 as well: what rounding does to it is known.
+            short = Wide(found.sides[0].run(probe.inputs))
+            pairs += [
+                Pair(one.name, one.reference, other.port)
+                for one, other in zip(output_pairs(found.names, [short, runs[1]], masks), pairs, strict=True)
+            ]
+        return pairs
+
+    return moved
+
+
+def decode_lines(found: Study, probe: Probe, masks_of: Callable[[Mapping[str, Any]], Mask]) -> Iterator[Line]:
+    """Step by step with a cache: against each other, and the port against its own full forward.
+
+    Raises:
+        UnsupportedError: a side takes no cache.
+    """
+    sides = [side for side in found.sides if isinstance(side, Decodes)]
+    if len(sides) < 2:
+        raise UnsupportedError("a side is a function of Python, which takes no cache")
+    inputs = probe.inputs
+    tokens = next((name for name in ("decoder_input_ids", "input_ids", "tokens", "ids") if name in inputs), None)
+    if tokens is None:
+        raise UnsupportedError("the inputs hold no tokens")
+    length = np.shape(inputs[tokens])[1]
+    first = max(1, length // 2)
+    chunks = [Chunk(0, first), *(Chunk(at, at + 1) for at in range(first, length))]
+    start = time.perf_counter()
+    both = [side.decode(inputs, chunks, state=state) for side, state in zip(sides, found.states(), strict=True)]
+    names = [(a, b) for a, b in found.names if a in both[0].outputs and b in both[1].outputs]
+    if not names:
+        raise UnsupportedError("no output has a value a token")
+    masks = masks_of(inputs)
+
+    def again(nudge: int) -> list[Pair]:
+        moved = [
+            side.decode(inputs, chunks, state=state) for side, state in zip(sides, found.states(nudge), strict=True)
+        ]
+        return output_pairs(names, moved, masks)
+
+    line = judge(
+        "decode", f"{probe.name}, with a cache", output_pairs(names, both, masks), **rounding_of(found, both, again)
+    )
+    yield replace(line, seconds=time.perf_counter() - start)

@@ -1,0 +1,144 @@
+"""Both sides with healthy weights, and what every further check needs of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from harness.adapters.choose import adapt
+from harness.adapters.protocols import Differentiates, Holds, Runs, State, Wide
+from harness.cases.probes import Probe
+from harness.parity.compare import Array
+from harness.parity.healthy import healthy, in_port
+from harness.parity.judge import Mask, Moved, Pair, mask_for, valid_part
+from harness.parity.weights import Pairing
+
+Convert = Callable[[Any], Any]
+
+
+Names = Sequence[tuple[str, str]]
+"""Outputs: reference name, port name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """Two sides that hold healthy weights.
+
+    values: what either side holds instead of its stored weights. own: the weights that either side has for itself,
+    so that the other's rounding of them is not its own.
+    """
+
+    sides: tuple[Runs, Runs]
+    pairing: Pairing
+    names: Names
+    values: tuple[Mapping[str, Array], Mapping[str, Array]]
+    own: tuple[frozenset[str], frozenset[str]]
+
+    def states(self, nudge: int | None = None) -> tuple[State, State]:
+        """How either side is to be run. nudge: with its own weights moved by rounding."""
+        one, other = (State(values, nudge, moved) for values, moved in zip(self.values, self.own, strict=True))
+        return one, other
+
+
+@contextmanager
+def study(
+    reference: Runs,
+    port: Runs,
+    pairing: Pairing,
+    *,
+    names: Names,
+    seed: int,
+    convert: Convert | None = None,
+    extra: frozenset[str] = frozenset(),
+) -> Iterator[Study]:
+    """While open, both sides can be run with healthy weights: through the links, or by converting the reference.
+
+    extra: weights that the reference alone has and that are disturbed too.
+    """
+    own = (frozenset(pairing.only_reference), frozenset(pairing.only_port))
+    if not (isinstance(reference, Holds) and isinstance(port, Holds)):
+        yield Study((reference, port), pairing, names, ({}, {}), own)
+        return
+    weights = reference.weights()
+    if convert is None:
+        linked = _whole(pairing, weights)
+        changed = healthy(weights, linked | extra, seed=seed)
+        followed = in_port(changed, pairing.certain, port.weights())
+        yield Study((reference, port), pairing, names, (changed, followed), own)
+        return
+    changed = healthy(weights, frozenset(weights), seed=seed)
+    held = {name: weight.array.astype(np.float64) for name, weight in weights.items()} | changed
+    with reference.holding(held) as native:
+        converted = adapt(convert(native), device=getattr(port, "device", "cpu"))
+        yield Study((reference, converted), pairing, names, (held, {}), (frozenset(), frozenset()))
+
+
+def _whole(pairing: Pairing, weights: Mapping[str, Any]) -> frozenset[str]:
+    """The reference's weights of which every part is linked."""
+    linked: dict[str, int] = {}
+    for link in pairing.certain:
+        linked[link.reference] = linked.get(link.reference, 0) + link.of_reference(weights[link.reference].array).size
+    proposed = {link.reference for link in pairing.proposed}
+    return frozenset(n for n, size in linked.items() if size >= weights[n].array.size and n not in proposed)
+
+
+def output_pairs(names: Names, runs: Sequence[Wide], masks: Mask) -> list[Pair]:
+    """The named outputs of two runs, at their valid positions."""
+    pairs = []
+    for name, target in names:
+        if name in runs[0].outputs and target in runs[1].outputs:
+            ours, theirs = runs[0].outputs[name], runs[1].outputs[target]
+            if ours.shape == theirs.shape:
+                ours, theirs = valid_part(name, ours, masks), valid_part(name, theirs, masks)
+            pairs.append(Pair(name, ours, theirs))
+    return pairs
+
+
+def rounding_of(found: Study, runs: Sequence[Wide], moved: Moved) -> dict[str, Any]:
+    """What `judge` needs to know of rounding: it is asked for only where a side has something of its own to round."""
+    islands = any(run.islands for run in runs)
+    short = islands or any(run.constants for run in runs)
+    return {"moved": moved if short or any(found.own) else None, "short": short, "islands": islands}
+
+
+def has_constants(found: Study, probe: Probe) -> bool:
+    """Whether a side has stored tables of its own in a short type."""
+    return any(
+        side.run_wide(probe.inputs, state=state).constants
+        for side, state in zip(found.sides, found.states(), strict=True)
+    )
+
+
+def cotangents_for(
+    found: Study, probe: Probe, masks: Mask, seed: int, *, training: bool = False
+) -> list[dict[str, Array]]:
+    """A fixed random weight for every valid value of every output, scaled so that gradients are of order one."""
+    side = found.sides[0]
+    if training and isinstance(side, Differentiates):
+        outputs = side.run_training(probe.inputs, state=found.states()[0]).outputs
+    else:
+        outputs = side.run_wide(probe.inputs, state=found.states()[0]).outputs
+    generator = np.random.default_rng(seed)
+    ours: dict[str, Array] = {}
+    for name, _ in found.names:
+        if name not in outputs or outputs[name].dtype.kind != "f":
+            continue
+        array = outputs[name]
+        weights = generator.normal(size=array.shape) / np.sqrt(array.size)
+        mask = _mask(name, array, masks)
+        usable = np.isfinite(array) & (np.abs(np.where(np.isfinite(array), array, 0)) < 1e30)
+        ours[name] = np.where(usable & mask, weights, 0.0)
+    theirs = {target: ours[name] for name, target in found.names if name in ours}
+    return [ours, theirs]
+
+
+def _mask(name: str, array: Array, masks: Mask) -> Array:
+
+    mask = mask_for(name, array, masks)
+    if mask is None:
+        return np.ones(array.shape, bool)
+    return np.broadcast_to(mask.reshape(mask.shape + (1,) * (array.ndim - 2)), array.shape)
