@@ -24,3 +24,27 @@ def bind(function: Callable[..., Any], inputs: Mapping[str, Any]) -> tuple[tuple
     except (TypeError, ValueError):
         return tuple(inputs.values()), {}
     return (), dict(inputs)
+
+
+def argument_names(cls: type, method: str) -> frozenset[str]:
+    """The names of the arguments that `method` of a class takes.
+
+    One that hands on whatever it gets (`**kwargs`) takes what the method that it overrides takes.
+
+    >>> class Base:
+    ...     def call(self, ids, mask=None): ...
+    >>> class Wrapped(Base):
+    ...     def call(self, *args, **kwargs): ...
+    >>> sorted(argument_names(Wrapped, "call"))
+    ['ids', 'mask']
+    """
+    names: set[str] = set()
+    for base in cls.__mro__:
+        function = vars(base).get(method)
+        if not callable(function):
+            continue
+        parameters = inspect.signature(function).parameters.values()
+        names |= {each.name for each in parameters if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)}
+        if not any(each.kind is each.VAR_KEYWORD for each in parameters):
+            break
+    return frozenset(names - {"self"})

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from typing import Any
 
@@ -39,6 +42,14 @@ def adapt(model: Any, *, device: str = "cpu", precision: str = "highest", place:
         todo="Give a torch.nn.Module, a transformers Flax model, a pair (linen module, params), an nnx.Module, "
         "or a callable.",
     )
+
+
+@contextmanager
+def float64() -> Iterator[None]:
+    """While open, arrays of float64 stay so in every framework that is loaded: JAX makes float32 of them otherwise."""
+    jax = sys.modules.get("jax")
+    with jax.enable_x64(True) if jax is not None else nullcontext():
+        yield
 
 
 def has_device(kind: str) -> bool:

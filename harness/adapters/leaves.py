@@ -28,6 +28,11 @@ def named_tap(path: str, result: Any, *, is_array: Callable[[Any], bool]) -> dic
     return {path if number == 0 else f"{path}{inner}": leaf for number, (inner, leaf) in enumerate(leaves)}
 
 
+def is_shared(mask: tuple[int, ...]) -> bool:
+    """Whether a mask of this shape (batch, tokens, channels) is one for all tokens, or for all channels, of a row."""
+    return len(mask) == 3 and mask[0] > 1 and 1 in mask[1:]
+
+
 def _leaves(value: Any, *, is_array: Callable[[Any], bool]) -> Iterator[tuple[str, Any]]:
     if is_array(value):
         yield "", value

@@ -61,7 +61,7 @@ class Wide:
     constants: how many tables, that are no weights, the model has stored in a shorter type; a nudge moves them too.
     buffers: what a run in training mode left in the buffers, by weight name.
     dropped: how many elements the run in training mode put through dropout. uniform: how many uniform random numbers
-        it drew by itself, for masks of its own.
+        it drew by itself, for masks of its own. shared: how many dropouts had one mask for all tokens or all channels.
     """
 
     outputs: Mapping[str, Array]
@@ -70,6 +70,7 @@ class Wide:
     buffers: Mapping[str, Array] = field(default_factory=dict)
     dropped: int = 0
     uniform: int = 0
+    shared: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from harness.tolerance import Tolerance
 
 Device = Literal["cpu", "gpu", "tpu"]
 Precision = Literal["highest", "default"]
+Check = Literal["forward", "float64", "gradients", "decode", "train"]
 
 
 @specification
@@ -52,7 +53,11 @@ class Case:
     outputs: the declared outputs; empty means every output that either side has.
     valid: the input that marks valid positions; "" picks `attention_mask` or `decoder_attention_mask` if present.
     mapping: pattern of reference names -> the port's name; see `harness.cases.mapping`.
-    checks: "forward" alone, or "float64" too, which tells rounding from a fault within the contract.
+    checks: "forward" is the contract; "float64" tells rounding from a fault within it, also on probes with healthy
+        weights; "gradients", "decode" and "train" do what they say, where both sides support it.
+    convert: a function that makes the port from the reference, so that other weights can be converted in float64. It
+        is called as the port's factory is, with a `reference` that holds them.
+    seed: of the probes, the healthy weights, and everything else that is random.
     precision: "highest" runs matrix products in full float32; "default" leaves each framework its own.
     """
 
@@ -68,7 +73,9 @@ class Case:
     tolerance: Tolerance = Tolerance()
     device: Device = "cpu"
     precision: Precision = "highest"
-    checks: tuple[Literal["forward", "float64"], ...] = ("forward", "float64")
+    checks: tuple[Check, ...] = ("forward", "float64", "gradients", "decode", "train")
+    convert: Factory | None = None
+    seed: int = 0
     mapping: Mapping[str, str] = field(default_factory=dict)
     unmatched: Unmatched = Unmatched()
 

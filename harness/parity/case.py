@@ -46,9 +46,23 @@ def check_case(case: Case, repository: Repository, *, progress: Callable[[str], 
         device=case.device,
         precision=case.precision,
         checks=case.checks,
+        convert=_convert(case, available, repository),
+        seed=case.seed,
         name=case.name,
         progress=progress,
     )
     built.clear()
     release_memory()
     return replace(comparison, seconds=seconds | dict(comparison.seconds))
+
+
+def _convert(case: Case, available: dict[str, Any], repository: Repository) -> Callable[[Any], Any] | None:
+    factory = case.convert
+    if factory is None:
+        return None
+
+    def convert(reference: Any) -> Any:
+        given = available | {"reference": reference}
+        return build(factory, given, root=repository.root, place=f"case {case.name!r}, convert")
+
+    return convert

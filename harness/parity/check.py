@@ -272,11 +272,19 @@ def _conclude(outputs: Sequence[Difference], complaints: Sequence[str], lines: S
     for verdict in (Verdict.DIVERGE, Verdict.WITHIN_TOLERANCE):
         if any(each[1] is verdict for each in every):
             faulty = [f"{name}: {reason}" for name, its, reason in every if its in (Verdict.DIVERGE, verdict)]
-            return verdict, "; ".join([*faulty, *complaints])
+            return verdict, "; ".join([*faulty[:SHOWN], *_more(faulty), *complaints])
     unclear = [f"{name}: {reason}" for name, verdict, reason in every if verdict is Verdict.INCONCLUSIVE]
     if complaints or unclear or not outputs:
         return Verdict.INCONCLUSIVE, "; ".join([*complaints, *unclear]) or "nothing was compared"
     return Verdict.AGREE, ""
+
+
+SHOWN = 2
+"""Faults that the reason spells out; the lines of the result have all."""
+
+
+def _more(faulty: Sequence[str]) -> list[str]:
+    return [f"and {len(faulty) - SHOWN} more"] if len(faulty) > SHOWN else []
 
 
 def valid_masks(call: Mapping[str, Any], valid: str, place: str) -> Mask:

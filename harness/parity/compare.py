@@ -80,8 +80,8 @@ class Difference:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; a value that JSON cannot hold (NaN, infinity) becomes a string."""
         values = asdict(self) | {"verdict": self.verdict.value, "relative": self.relative}
-        plain: dict[str, Any] = _plain(values)
-        return plain
+        found: dict[str, Any] = plain(values)
+        return found
 
 
 def compare(
@@ -201,11 +201,12 @@ def _wide(values: Array) -> Array:
     return values.astype(np.complex128 if np.iscomplexobj(values) else np.float64)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """The value as JSON can hold it: NaN and infinity as strings."""
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, float) and not np.isfinite(value):
         return str(value)
     return value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from harness.parity.compare import Verdict
 from harness.parity.gradients import gradient_line, linked_by_gradients, open_neutral
 from harness.parity.judge import Line, Mask, largest
 from harness.parity.linking import pair_weights
-from harness.parity.preflight import missing_line, notes_on, summary
+from harness.parity.preflight import missing_line, notes_on, short_lines, summary
 from harness.parity.probing import decode_lines, probe_lines
 from harness.parity.study import Names, Study, study
 from harness.parity.trace import Trace
@@ -93,11 +93,11 @@ def examine(
                 with suppress(Exception), study(reference, port, pairing, names=names, seed=seed) as found:
                     pairing = linked_by_gradients(found, given, masks_of(call), seed=seed)
             notes = tuple(notes_on(reference, port, pairing))
-    accepts = reference.accepts() & port.accepts() if isinstance(reference, Holds) and isinstance(port, Holds) else None
+            lines += short_lines(sides)
     settings = reference.settings() if isinstance(reference, Holds) else {}
     probes = derive(
         call,
-        accepts=accepts or frozenset(call),
+        accepts=_accepted(sides) or frozenset(call),
         settings=settings,
         seed=seed,
         mask=valid,
@@ -108,10 +108,12 @@ def examine(
         taken = [given]
         if "float64" in checks:
             with step("probes"):
-                every = type(probes)((given, *probes.taken))
+                # As it is stored, the given call has been judged already.
+                first = (given,) if found.values[0] or convert else ()
+                every = replace(probes, taken=(*first, *probes.taken))
                 collect("probes", probe_lines(found, every, masks_of))
                 done = {line.probe for line in lines}
-                taken = [probe for probe in every.taken if probe.name in done] or [given]
+                taken = [given, *(probe for probe in probes.taken if probe.name in done)]
                 collect("weights", missing_line(found, taken, masks_of, seed=seed))
         richest = taken[min(1, len(taken) - 1)]
         for check, run in _families(found, richest, taken, masks_of, seed):
@@ -147,6 +149,12 @@ def _families(
         ("decode", decode),
         ("train", lambda: training_lines(found, richest, masks, seed=seed)),
     ]
+
+
+def _accepted(sides: Sequence[Runs]) -> frozenset[str]:
+    """The arguments that both sides take; one that hands on whatever it gets does not say what it takes."""
+    said = [names for side in sides if isinstance(side, Holds) and (names := side.accepts())]
+    return frozenset.intersection(*said) if said else frozenset()
 
 
 def _framework(side: Runs) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.parity.compare import Array, Verdict
+from harness.parity.compare import Array, Verdict, plain
 from harness.parity.floor import DRAWS, EPS32, EXACT, FACTOR, FILL, STORED
 from harness.tolerance import CONTRACT
 
@@ -23,6 +23,7 @@ class Line:
     check: forward, gradients, decode, train, dropout, weights. probe: the inputs, or what was done with them.
     error, scale: the largest |reference - port| and what it is measured against, in float64, at `where`.
     allowed: how much of an error rounding explains. compared: how many arrays.
+    pairs: of every array its name, error and scale, in order.
     """
 
     check: str
@@ -35,10 +36,12 @@ class Line:
     where: str = ""
     compared: int = 0
     seconds: float = 0.0
+    pairs: tuple[tuple[str, float, float], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return asdict(self) | {"verdict": self.verdict.value}
+        values: dict[str, Any] = plain(asdict(self) | {"verdict": self.verdict.value})
+        return values
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,8 @@ def judge(
         return Line(check, probe, Verdict.INCONCLUSIVE, "NaN on both sides", compared=len(pairs))
     measured = [(pair, *_measure(pair)) for pair in pairs]
     worst, error, scale = max(measured, key=lambda each: each[1] / (each[2] or 1.0))
-    line = Line(check, probe, Verdict.AGREE, "", error, scale, EXACT * scale, worst.name, len(pairs))
+    every = tuple((pair.name, error, scale) for pair, error, scale in measured)
+    line = Line(check, probe, Verdict.AGREE, "", error, scale, EXACT * scale, worst.name, len(pairs), pairs=every)
     disputed = {pair.name: (error, scale) for pair, error, scale in measured if error > EXACT * scale}
     if not disputed:
         return line
@@ -103,7 +107,7 @@ def judge(
     verdict = Verdict.DIVERGE if error > limit else Verdict.WITHIN_TOLERANCE
     explained = max(allowed.get(name, 0.0), EXACT * scale)
     reason = f"{name} is off by {error:.3g} on values up to {scale:.3g} in float64; rounding explains {explained:.2g}"
-    return Line(check, probe, verdict, reason, error, scale, explained, name, len(pairs))
+    return Line(check, probe, verdict, reason, error, scale, explained, name, len(pairs), pairs=every)
 
 
 def _allowed(
@@ -117,6 +121,8 @@ def _allowed(
                 base = by_name[pair.name]
                 for one, other in ((pair.reference, base.reference), (pair.port, base.port)):
                     effect[pair.name] = max(effect[pair.name], largest(one - other))
+        if all(error <= factor * effect[name] for name, (error, _) in disputed.items()):
+            break  # more draws could only explain more
     return {name: factor * value for name, value in effect.items()}
 
 

@@ -46,6 +46,19 @@ def pair_weights(
     return Pairing(tuple(search.links), left_reference, left_port, different, ambiguous)
 
 
+def _following(
+    pairing: Pairing, found: Sequence[Link], weights: tuple[Mapping[str, Weight], Mapping[str, Weight]]
+) -> list[Link]:
+    """The statistics, which have no gradient, of the modules whose other weights the `found` links hold."""
+    certain = [*pairing.certain, *found]
+    ours, theirs = ({name: weight.array for name, weight in side.items()} for side in weights)
+    search = _Search(ours, theirs)
+    for link in certain:
+        search.add(link)
+    search.by_home()
+    return search.links[len(certain) :]
+
+
 def pair_by_gradients(
     pairing: Pairing,
     weights: tuple[Mapping[str, Weight], Mapping[str, Weight]],
@@ -81,6 +94,7 @@ def pair_by_gradients(
         theirs = link.of_port(weights[1][link.port].array)
         if np.array_equal(link.to_port(ours, theirs.shape), theirs):
             found.append(replace(link, why="same gradient"))
+    found += _following(pairing, found, weights)
     taken = ({link.reference for link in found}, {link.port for link in found})
     kept = [link for link in pairing.links if link.certain or not (link.reference in taken[0] or link.port in taken[1])]
     linked = ({link.reference for link in (*kept, *found)}, {link.port for link in (*kept, *found)})
@@ -112,13 +126,24 @@ class _Search:
         return layout(reference, port, close=self.close)
 
     def by_likeness(self) -> None:
-        """Arrays that are alike within `close`, each with the first that is left."""
-        for target, array in self.port.items():
-            for name, own in self.reference.items():
-                order = None if name in self.used_reference else self.layout(own, array)
-                if order is not None:
+        """Arrays that are alike within `close`. Of several that are, first those that belong to linked modules.
+
+        Two biases that are added to one sum move the loss alike: either may stand for either, but their modules not.
+        """
+        alike = {
+            (name, target): order
+            for name, own in self.reference.items()
+            for target, array in self.port.items()
+            if (order := self.layout(own, array)) is not None
+        }
+        for wanted in ("alone", "at home", "any"):
+            for (name, target), order in alike.items():
+                if name in self.used_reference or target in self.used_port:
+                    continue
+                rivals = [each for each in alike if (each[0] == name) is not (each[1] == target)]
+                homes = [home for home, _ in _Homes(self.links).of(split_name(name)[0])]
+                if wanted == "any" or (not rivals if wanted == "alone" else split_name(target)[0] in homes):
                     self.add(Link(name, target, order))
-                    break
 
     def left(self, side: dict[str, Array], used: set[str], *, neutral: bool) -> dict[str, Array]:
         return {n: a for n, a in side.items() if n not in used and is_neutral(a) is neutral}
@@ -173,6 +198,16 @@ class _Search:
 
     def by_module(self) -> None:
         """Neutral weights of a module whose other weights are linked, or that lies beside linked ones."""
+        self.by_home()
+        left = self.left(self.reference, self.used_reference, neutral=True)
+        modules: dict[str, list[str]] = {}
+        for name in left:
+            modules.setdefault(split_name(name)[0], []).append(name)
+        for home, names in modules.items():
+            self._beside(home, names)
+
+    def by_home(self) -> None:
+        """Neutral weights of a module whose other weights are linked."""
         homes = _Homes(self.links)
         for name in self.left(self.reference, self.used_reference, neutral=True):
             home, leaf = split_name(name)
@@ -182,12 +217,6 @@ class _Search:
                     self.add(found)
                 if found is not None and found.reference_part is None:
                     break
-        left = self.left(self.reference, self.used_reference, neutral=True)
-        modules: dict[str, list[str]] = {}
-        for name in left:
-            modules.setdefault(split_name(name)[0], []).append(name)
-        for home, names in modules.items():
-            self._beside(home, names)
 
     def _in_home(self, name: str, leaf: str, home: str, link: Link) -> Link | None:
         """The weight of that kind in the port's module `home`, which holds what `link` says of another weight.

@@ -19,12 +19,19 @@ from harness.parity.weights import Pairing
 SHORT = ("float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")
 
 
+def short_lines(sides: Sequence[Any]) -> Iterator[Line]:
+    """A line for each side that holds weights in half precision: what is compared then is no float32 any more."""
+    for side, who in zip(sides, ("reference", "port"), strict=True):
+        weights = side.weights() if isinstance(side, Holds) else {}
+        short = {name: weight.stored_as for name, weight in weights.items() if weight.stored_as in SHORT}
+        if short:
+            name, kind = next(iter(short.items()))
+            reason = f"the {who} holds {len(short)} weights in half precision ({name} in {kind}): load it in float32"
+            yield Line("preflight", "weights in float32", Verdict.INCONCLUSIVE, reason, compared=len(short))
+
+
 def notes_on(reference: Holds, port: Holds, pairing: Pairing) -> Iterator[str]:
     """What a person should know of the weights and configurations; none of it is a fault by itself."""
-    for side, who in ((reference, "reference"), (port, "port")):
-        short = [name for name, weight in side.weights().items() if weight.stored_as in SHORT]
-        if short:
-            yield f"the {who} holds {len(short)} weights in a short type, such as {short[0]}"
     ours, theirs = reference.weights(), port.weights()
     for name, target in pairing.different:
         apart = float(np.max(np.abs(ours[name].array.astype(float) - theirs[target].array.astype(float))))

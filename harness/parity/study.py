@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.adapters.choose import adapt
+from harness.adapters.choose import adapt, float64
 from harness.adapters.protocols import Differentiates, Holds, Runs, State, Wide
 from harness.cases.probes import Probe
 from harness.parity.compare import Array
@@ -73,7 +73,8 @@ def study(
     changed = healthy(weights, frozenset(weights), seed=seed)
     held = {name: weight.array.astype(np.float64) for name, weight in weights.items()} | changed
     with reference.holding(held) as native:
-        converted = adapt(convert(native), device=getattr(port, "device", "cpu"))
+        with float64():
+            converted = adapt(convert(native), device=getattr(port, "device", "cpu"))
         yield Study((reference, converted), pairing, names, (held, {}), (frozenset(), frozenset()))
 
 

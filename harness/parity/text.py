@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
+from collections.abc import Mapping
 
 from harness.parity.compare import Difference, Verdict
 from harness.parity.comparison import Comparison
+from harness.parity.judge import Line
 
 WIDTH = 80
 LABEL = 11
@@ -25,12 +28,18 @@ def failure_text(comparison: Comparison) -> str:
         lines += _row("float64", _rounding(pair))
         lines += _row("worst", _worst(pair))
     lines += _taps(comparison)
-    for check, why in comparison.not_checked.items():
-        lines += _row("not checked", f"{check}: {why}")
+    lines += _further(comparison)
+    lines += _not_checked(comparison.not_checked)
+    if comparison.probes_not_taken:
+        lines += _row(
+            "not probed", _some([f"{probe} ({why})" for probe, why in comparison.probes_not_taken.items()], 2)
+        )
     if comparison.islands and any(pair.rounding and pair.rounding.by == "floor" for pair in comparison.outputs):
         lines += _row("islands", _some(list(comparison.islands)))
     if comparison.unmatched:
         lines += _row("left over", _some(list(comparison.unmatched)))
+    for note in comparison.notes[:3]:
+        lines += _row("note", note)
     return "\n".join(lines)
 
 
@@ -86,6 +95,30 @@ def _taps(comparison: Comparison) -> list[str]:
     return lines + _row("agreed", f"{before} of {total} taps before it" + (f", last {agreed[-1]}" if agreed else ""))
 
 
-def _some(names: list[str]) -> str:
-    shown = ", ".join(names[:4])
-    return shown if len(names) <= 4 else f"{shown} and {len(names) - 4} more"
+def _further(comparison: Comparison) -> list[str]:
+    """The claims beside the outputs: of each check the first that fails, with its reason; those that agree, counted."""
+    rows: list[str] = []
+    by_check: dict[str, list[Line]] = {}
+    for line in comparison.lines:
+        by_check.setdefault(line.check, []).append(line)
+    for check, lines in by_check.items():
+        failing = [line for line in lines if line.verdict is not Verdict.AGREE]
+        if failing:
+            count = f" ({len(failing)} of {len(lines)} fail)" if len(lines) > 1 else ""
+            rows += _row(check, f"{failing[0].probe}{count}: {failing[0].reason}")
+    agreeing = Counter(line.check for line in comparison.lines if line.verdict is Verdict.AGREE)
+    counts = [f"{check} ({count})" if count > 1 else check for check, count in agreeing.items()]
+    return rows + _row("also agree", ", ".join(counts))
+
+
+def _not_checked(reasons: Mapping[str, str]) -> list[str]:
+    """A row for each reason, with the checks that were not made for it."""
+    by_reason: dict[str, list[str]] = {}
+    for check, why in reasons.items():
+        by_reason.setdefault(why, []).append(check)
+    return [row for why, checks in by_reason.items() for row in _row("not checked", f"{', '.join(checks)}: {why}")]
+
+
+def _some(names: list[str], count: int = 4) -> str:
+    shown = ", ".join(names[:count])
+    return shown if len(names) <= count else f"{shown} and {len(names) - count} more"

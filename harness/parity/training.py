@@ -11,9 +11,10 @@ import numpy as np
 from harness.adapters.protocols import Differentiates, Draws, Holds, Optimizer, UnsupportedError, Wide
 from harness.cases.probes import Probe
 from harness.parity.compare import Array, Verdict
+from harness.parity.floor import EXACT
 from harness.parity.judge import Line, Mask, Pair, judge, largest, valid_part
 from harness.parity.study import Study, cotangents_for, output_pairs, rounding_of
-from harness.parity.weights import Pairing
+from harness.parity.weights import Pairing, kind_of
 
 STEPS = 3
 """Of an optimizer: the second shows its memory, the third that of a second moment."""
@@ -71,8 +72,13 @@ def training_lines(found: Study, probe: Probe, masks: Mask, *, seed: int) -> Ite
         return
     dropped = any(each.dropped or each.uniform for each in both)
     check, name = ("dropout", "kept whole: its places and rates") if dropped else ("train", "training mode")
-    line = judge(check, name, pairs(both), **rounding_of(found, both, lambda nudge: pairs(run(nudge))))
+    conventional = _by_convention(found, both)
+    kept = [pair for pair in pairs(both) if pair.name not in conventional]
+    line = judge(check, name, kept, **rounding_of(found, both, lambda nudge: pairs(run(nudge))))
     yield replace(line, seconds=time.perf_counter() - start)
+    if conventional:
+        reason = "the port keeps the variance of the batch itself, (n - 1) / n of what the reference keeps"
+        yield Line("train", "running variance, by convention", Verdict.AGREE, reason, compared=len(conventional))
     if dropped:
         yield from _drawn_lines(found, both, lambda uniform: run(uniform=uniform), masks)
         yield from _mean_line(found, probe, masks, seed)
@@ -84,7 +90,7 @@ def training_lines(found: Study, probe: Probe, masks: Mask, *, seed: int) -> Ite
     cotangents = cotangents_for(found, probe, masks, seed, training=True)
     for optimizer in OPTIMIZERS:
         start = time.perf_counter()
-        line = _steps_line(found, sides, probe, cotangents, optimizer, both)
+        line = _steps_line(found, sides, probe, cotangents, optimizer, both, left_out=conventional)
         yield replace(line, seconds=time.perf_counter() - start)
 
 
@@ -95,6 +101,11 @@ def _drawn_lines(found: Study, both: Sequence[Wide], run: Callable[[float], list
         # Frameworks share masks between heads or rows in their own ways, which changes no mean; within one it counts.
         reason = f"{drawn[0]} random numbers are drawn in the reference, {drawn[1]} in the port"
         yield Line("dropout", "elements drawn", Verdict.DIVERGE, reason, abs(drawn[0] - drawn[1]), drawn[0], compared=1)
+    elif both[1].shared > both[0].shared and not both[0].uniform:
+        reason = (
+            f"{both[1].shared} dropouts of the port have one mask for all tokens or channels, {both[0].shared} here"
+        )
+        yield Line("dropout", "masks of their own", Verdict.DIVERGE, reason, compared=1)
     if all(each.uniform for each in both):
         for uniform in (0.02, 0.98):
             yield judge("dropout", f"uniform numbers of {uniform}", output_pairs(found.names, run(uniform), masks))
@@ -141,6 +152,8 @@ def _steps_line(
     cotangents: Sequence[Mapping[str, Array]],
     optimizer: Optimizer,
     runs: Sequence[Wide],
+    *,
+    left_out: Collection[str],
 ) -> Line:
     def run(nudge: int | None) -> list[Pair]:
         after = [
@@ -150,6 +163,8 @@ def _steps_line(
         scale = max(largest(each) for each in after[0].values())
         pairs = []
         for link in found.pairing.certain:
+            if link.reference in left_out:
+                continue
             ours = link.of_reference(after[0][link.reference])
             theirs = link.to_reference(link.of_port(after[1][link.port]), ours.shape)
             pairs.append(Pair(link.reference, ours, theirs, scale))
@@ -186,6 +201,35 @@ def _statistics(names: Collection[str]) -> bool:
 
 def _weight_names(side: object) -> Collection[str]:
     return side.weights() if isinstance(side, Holds) else ()
+
+
+def _by_convention(found: Study, runs: Sequence[Wide]) -> frozenset[str]:
+    """The running variances that differ by nothing but what the two frameworks mean by them.
+
+    PyTorch keeps the unbiased variance of a batch, v n / (n - 1), Flax v itself (flax/linen/normalization.py, as in
+    the paper's algorithm 1; torch/nn/modules/batchnorm.py). With r = (n - 1) / n and the momentum m the new values
+    are then new_port = r new_reference + (1 - r) (1 - m) old, with the same n >= 2 and m for all channels.
+    """
+    if len({side.describe().split()[0] for side in found.sides}) == 1:
+        return frozenset()
+    weights = found.sides[0].weights() if isinstance(found.sides[0], Holds) else {}
+    names = []
+    for pair in _buffers(found.pairing, runs):
+        if kind_of(pair.name) != "var" or pair.reference.size < CHANNELS:
+            continue
+        old = found.values[0].get(pair.name, weights[pair.name].array).astype(np.float64).reshape(-1)
+        new, port = pair.reference.reshape(-1), pair.port.reshape(-1)
+        (share, rest), *_ = np.linalg.lstsq(np.stack([new, old], axis=1), port, rcond=None)
+        exact = largest(share * new + rest * old - port) <= EXACT * largest(new)
+        count = 1 / (1 - share) if 0 < share < 1 else 0.0
+        momentum = 1 - rest / (1 - share) if 0 < share < 1 else 0.0
+        if exact and count > 1.5 and abs(count - round(count)) < 1e-4 * count and 1e-4 < momentum <= 1:
+            names.append(pair.name)
+    return frozenset(names)
+
+
+CHANNELS = 4
+"""Values that two unknowns are told from, with some to spare."""
 
 
 def _differ(one: Wide, other: Wide) -> bool:

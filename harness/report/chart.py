@@ -36,6 +36,8 @@ class Point:
     """One pair. x: percent of the width for a tap, pixels for an output. y: pixels from the top.
 
     kind: "value", "zero" or "not finite". outside: whether it breaks the tolerance. rows: how many it stands for.
+    floor: what rounding does to the reference in float32, drawn at `floor_y`; None where it is not known, or not above
+        the axis' end.
     """
 
     x: float
@@ -47,6 +49,8 @@ class Point:
     scale: float
     not_finite: int
     rows: int = 1
+    floor: float | None = None
+    floor_y: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,11 @@ class Chart:
     def any_outside(self) -> bool:
         """Whether a ring stands in the chart, so that the legend explains it."""
         return any(point.outside and point.kind != "not finite" for point in self.points + self.outputs)
+
+    @property
+    def any_floor(self) -> bool:
+        """Whether the floor of an output is drawn, so that the legend explains it."""
+        return any(point.floor_y is not None for point in self.outputs)
 
     @property
     def column(self) -> float:
@@ -143,7 +152,8 @@ class _Axis:
     @staticmethod
     def around(rows: Sequence[Row], tolerance: float | None) -> _Axis:
         errors = [row.error for row in rows if row.finite]
-        values = [value for value in (*errors, *(row.scale for row in rows)) if math.isfinite(value) and value > 0]
+        known = (*errors, *(row.scale for row in rows), *(row.floor for row in rows if row.floor is not None))
+        values = [value for value in known if math.isfinite(value) and value > 0]
         values += [tolerance] if tolerance else []
         high = math.ceil(math.log10(max(values, default=1.0)) + 0.1)
         low = max(high - DECADES, math.floor(math.log10(min(values, default=1e-3)) - 0.1))
@@ -179,6 +189,8 @@ class _Axis:
             scale=row.scale,
             not_finite=row.not_finite,
             rows=rows,
+            floor=row.floor,
+            floor_y=None if row.floor is None else self.height_of(row.floor),
         )
 
     def ticks(self) -> Iterator[Tick]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import RecordError
+from harness.report.further import Further, read_further
 from harness.report.run import Result
 
 
@@ -17,7 +18,8 @@ from harness.report.run import Result
 class Row:
     """One pair that was compared, as `harness.parity.compare.Difference` measured it.
 
-    error64: the error with both sides in float64, or None where there is none.
+    error64: the error with both sides in float64, floor: what rounding does to the reference in float32; None where
+        there is none.
     worst: index, reference and port of the element farthest off, or None.
     """
 
@@ -28,6 +30,7 @@ class Row:
     scale: float
     relative: float
     error64: float | None
+    floor: float | None
     outside: int
     compared: int
     not_finite: int
@@ -66,6 +69,7 @@ class Detail:
     outputs: tuple[Row, ...]
     taps: tuple[Row, ...]
     first: str | None
+    further: Further
 
 
 def read_detail(folder: Path, result: Result) -> Detail | None:
@@ -82,7 +86,7 @@ def read_detail(folder: Path, result: Result) -> Detail | None:
         raise RecordError(name, "lies outside the run's folder", todo="Mend the result's 'files'.")
     try:
         return _detail(json.loads((folder / name).read_text(encoding="utf-8")), name)
-    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError) as error:
         raise RecordError(name, f"cannot be read ({error})", todo="Run the case again.") from error
 
 
@@ -119,6 +123,7 @@ def _detail(document: Mapping[str, Any], file: str) -> Detail:
         outputs=tuple(map(_row, document.get("outputs") or ())),
         taps=taps,
         first=None if first is None else str(first),
+        further=read_further(document),
     )
 
 
@@ -132,7 +137,8 @@ def _row(values: Mapping[str, Any]) -> Row:
         error=error,
         scale=scale,
         relative=float(values.get("relative", error / scale if scale else math.nan)),
-        error64=_error64(values.get("rounding")),
+        error64=_rounding(values, "error64"),
+        floor=_rounding(values, "floor"),
         outside=int(values.get("outside") or 0),
         compared=int(values.get("compared") or 0),
         not_finite=int(values.get("not_finite") or 0) + int(values.get("both_nan") or 0),
@@ -142,8 +148,9 @@ def _row(values: Mapping[str, Any]) -> Row:
     )
 
 
-def _error64(values: Mapping[str, Any] | None) -> float | None:
-    return None if not values or values.get("error64") is None else float(values["error64"])
+def _rounding(values: Mapping[str, Any], key: str) -> float | None:
+    found = (values.get("rounding") or {}).get(key)
+    return None if found is None else float(found)
 
 
 def _worst(values: Mapping[str, Any]) -> tuple[str, float, float]:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from harness.errors import RecordError
-from harness.report.detail import read_detail
+from harness.report.detail import Detail, read_detail
+from harness.report.further import Further
 from harness.report.run import Result, Run, succeeded
 from harness.report.words import (
     SIGNS,
+    STANDINGS,
     clip,
     duration,
     headline,
@@ -21,6 +24,7 @@ from harness.report.words import (
     plural,
     printable,
     reason,
+    shorten,
     standing,
     verdict_words,
 )
@@ -31,11 +35,17 @@ LENGTH = 60_000
 TEXT_LENGTH = 8_000
 """Characters kept of one failure's text, so that one failure does not hide the others."""
 
+CLAIMS = 50
+"""Results whose further claims are counted; the page has all."""
+
+CELL_LENGTH = 240
+"""Characters of a cell that lists names or reasons."""
+
 
 def summary(run: Run, *, folder: Path | None = None) -> str:
     """The run in Markdown; `folder` is where the failures' texts lie, without it they are reasons alone."""
     head = [f"## {escape(headline(run))}", "", *_facts(run), *_table(run)]
-    tail = [*_not_run(run), *_environment(run)]
+    tail = [*_claims(run, folder), *_not_run(run), *_environment(run)]
     left = LENGTH - sum(len(line) + 1 for line in (*head, *tail))
     return "\n".join([*head, *_failures(run, folder, left), *tail]).rstrip("\n") + "\n"
 
@@ -120,13 +130,58 @@ def _failure(result: Result, text: str) -> str:
 
 
 def _text(result: Result, folder: Path | None) -> str:
-    if folder is None:
-        return ""
+    detail = _detail(result, folder)
+    return detail if isinstance(detail, str) else detail.text
+
+
+def _detail(result: Result, folder: Path | None) -> Detail | str:
+    """What lies behind the result; or why it cannot be read, "" where there is nothing."""
     try:
-        detail = read_detail(folder, result)
+        return (read_detail(folder, result) if folder else None) or ""
     except RecordError as error:
         return str(error)
-    return detail.text if detail else ""
+
+
+def _claims(run: Run, folder: Path | None) -> Iterator[str]:
+    """A row for each result that makes further claims: how many agree, which do not, what was not checked."""
+    details = [(result, _detail(result, folder)) for result in run.results[:CLAIMS]]
+    rows = [(result, detail.further) for result, detail in details if isinstance(detail, Detail)]
+    rows = [(result, further) for result, further in rows if further.lines or further.not_checked]
+    if not rows:
+        return
+    yield "### Claims\n"
+    yield "| case | agree | else | probes not taken | not checked |\n|---|--:|---|---|---|"
+    for result, further in rows:
+        agreeing = sum(line.verdict == "agree" for line in further.lines)
+        cells = (
+            f"{escape(result.case)} · {escape(result.check)}",
+            f"{agreeing} of {len(further.lines)}",
+            _else(further),
+            _reasons(further.not_taken),
+            _reasons(further.not_checked),
+        )
+        yield f"| {' | '.join(cells)} |"
+    if len(run.results) > CLAIMS:
+        yield f"\n… and of {plural(len(run.results) - CLAIMS, 'more result')}: see `index.html`."
+    yield ""
+
+
+def _else(further: Further) -> str:
+    """The claims that do not agree, counted by verdict and check, the worst verdict first."""
+    counts = Counter((line.verdict, line.check) for line in further.lines if line.verdict != "agree")
+    signs = {str(name): SIGNS[name] for name in STANDINGS}
+    order = list(signs)
+    by_verdict = sorted(counts.items(), key=lambda item: order.index(item[0][0]) if item[0][0] in order else -1)
+    texts = [
+        f"{signs.get(verdict, verdict)} {check}{f' ({count})' if count > 1 else ''}"
+        for (verdict, check), count in by_verdict
+    ]
+    return escape(shorten(", ".join(texts), limit=CELL_LENGTH))
+
+
+def _reasons(reasons: Mapping[str, tuple[str, ...]]) -> str:
+    text = "; ".join(f"{', '.join(names)}: {why}" for why, names in reasons.items())
+    return escape(shorten(text, limit=CELL_LENGTH))
 
 
 def _not_run(run: Run) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from harness.report import words
 from harness.report.chart import NAME_LENGTH, Chart, chart
 from harness.report.detail import Detail, Row, pick, read_detail
 from harness.report.run import Result, Run, exit_status
+from harness.report.strip import Claims, claims, least_bytes, ticks
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -39,6 +41,12 @@ TEXT_LENGTH = 20_000
 CELL_LENGTH = 160
 """Characters of a name that a table shows; beyond, its middle is left out."""
 
+LINE_LENGTH = 400
+"""Characters of a sentence in a list or table; beyond, its middle is left out."""
+
+NAMES = 6
+"""Names shown of a list that is only counted beyond, such as left-over weights."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -53,11 +61,12 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """An entry with as much of its taps as the page has room for."""
+    """An entry with as much of its taps and claims as the page has room for."""
 
     entry: Entry
     chart: Chart | None
     taps: list[Row]
+    claims: Claims | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +124,7 @@ def _environment() -> Environment:
         printable=words.printable,
         cell=lambda text: words.shorten(words.printable(text), limit=CELL_LENGTH),
         tip=lambda text: words.shorten(words.printable(text), limit=NAME_LENGTH),
+        sentence=lambda text: words.shorten(words.printable(text), limit=LINE_LENGTH),
         clipped=lambda text: words.clip(words.printable(text), limit=TEXT_LENGTH),
         flat=flat,
         breakable=_breakable,
@@ -128,6 +138,8 @@ def _environment() -> Environment:
         reason=words.reason,
         headline=words.headline,
         not_run_reasons=words.not_run_reasons,
+        ticks=ticks(),
+        names=NAMES,
     )
     return environment
 
@@ -184,17 +196,23 @@ def _anchor(result: Result, taken: set[str]) -> str:
 
 def _shown(entry: Entry, limit: int) -> Shown:
     if entry.detail is None:
-        return Shown(entry, None, [])
+        return Shown(entry, None, [], None)
     taps = pick(entry.detail.taps, limit, first=entry.detail.first)
-    return Shown(entry, chart(entry.detail, limit=min(limit, POINTS)), taps)
+    drawn = chart(entry.detail, limit=min(limit, POINTS))
+    return Shown(entry, drawn, taps, claims(entry.detail.further, limit=limit))
 
 
 def _room(entries: Sequence[Entry]) -> float:
     """The most taps of each result for which there can be room; infinity if there is room for all."""
-    lengths = [len(entry.detail.taps) for entry in entries if entry.detail]
-    if sum(lengths) * ROW_BYTES <= SIZE:
+    details = [entry.detail for entry in entries if entry.detail]
+
+    def least(limit: int) -> int:
+        taps = sum(min(len(detail.taps), limit) for detail in details)
+        return taps * ROW_BYTES + sum(least_bytes(detail.further, limit=limit) for detail in details)
+
+    if least(sys.maxsize) <= SIZE:
         return float("inf")
-    return max((limit for limit in LIMITS if sum(min(n, limit) for n in lengths) * ROW_BYTES <= SIZE), default=0)
+    return next((limit for limit in LIMITS if least(limit) <= SIZE), 0)
 
 
 def _of(suite: str, run: Run) -> list[Result]:

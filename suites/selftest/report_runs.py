@@ -135,6 +135,47 @@ def taps(layers: int, names: tuple[str, ...], *, start: float, end: float, seed:
     return rows
 
 
+def claim(check: str, probe: str, verdict: str = "agree", **values: Any) -> dict[str, Any]:
+    """A further claim, as `Line.to_dict` writes it."""
+    line = {
+        "check": check,
+        "probe": probe,
+        "verdict": verdict,
+        "reason": "",
+        "error": 2e-15,
+        "scale": 2.0,
+        "allowed": 2e-9,
+        "where": "logits",
+        "compared": 1,
+        "seconds": 0.1,
+        "pairs": [],
+    }
+    return line | values
+
+
+def weights(**names: Any) -> dict[str, Any]:
+    """The weight audit, as `preflight.summary` writes it."""
+    kinds = ("proposed", "only_reference", "only_port", "different", "ambiguous")
+    return {"linked": 103, **{kind: [] for kind in kinds}} | names
+
+
+def hostile_further() -> dict[str, Any]:
+    """The further keys of a case's file with hostile text wherever text can be."""
+    pairs = [[f"{HOSTILE}.{i}", 1e-4, 1.0] for i in range(20)]
+    return {
+        "lines": [
+            claim(HOSTILE, HOSTILE, HOSTILE, reason=HOSTILE, where=HOSTILE),
+            claim("forward", HOSTILE, "diverge", reason=HOSTILE, where=HOSTILE),
+            claim("gradients", HOSTILE, "diverge", reason=HOSTILE, where=HOSTILE, pairs=pairs),
+        ],
+        "notes": [HOSTILE] * 20,
+        "weights": weights(**{kind: [HOSTILE, LONG] for kind in ("proposed", "only_reference", "different")}),
+        "probes_not_taken": {HOSTILE: HOSTILE, LONG: LONG},
+        "not_checked": {HOSTILE: HOSTILE},
+        "islands": [HOSTILE],
+    }
+
+
 def sample(folder: Path) -> Path:
     """A run with a bit of everything: what a page has to show well."""
     bert_parts = ("attention.self", "attention.output.dense", "attention.output.LayerNorm", "intermediate", "output")
@@ -145,6 +186,9 @@ def sample(folder: Path) -> Path:
         taps=[row("embeddings", 0.0, 3.1), *taps(6, bert_parts, start=4e-7, end=2.2e-5)],
         outputs=[row("last_hidden_state", 3.1e-05, 4.4), row("pooler_output", 2.4e-06, 0.98)],
         excused={"reference: embeddings.token_type_ids": "a buffer of PyTorch, which Flax makes when called"},
+        lines=[claim("forward", "as given"), claim("gradients", "padded right", pairs=[["pooler.weight", 1e-15, 2.0]])],
+        weights=weights(),
+        not_checked={"decode": "the model returned no cache"},
     )
     diverging = taps(30, llama_parts, start=2e-6, end=4e-5, seed=1)
     broken = [
@@ -215,6 +259,7 @@ def sample(folder: Path) -> Path:
         text=f"{HOSTILE}\n```\n{HOSTILE}",
         unmatched=[f"port: {HOSTILE}"],
         excused={f"reference: {HOSTILE}": HOSTILE},
+        **hostile_further(),
     )
     skipped = [
         {"event": "not_run", "test": f"suites/parity/test_gpu.py::test_gpu[{i}]", "reason": "needs a GPU"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from harness.adapters.calling import argument_names
 from harness.adapters.decoding import step_inputs, token_name
 from harness.adapters.jax.arrays import collect
 from harness.adapters.jax.lift import WIDER
@@ -41,7 +41,7 @@ def decode_transformers(
     call = compiling("step", lambda params, step, given: dict(method(**step, **given, params=params).items()))
     name = f"{prefix}position_ids"
     positions = arrays.get(name, jnp.broadcast_to(jnp.arange(length), (batch, length)))
-    takes_positions = name in inspect.signature(method).parameters
+    takes_positions = name in argument_names(type(model), "decode" if both else "__call__")
     pieces: dict[str, list[Array]] = {}
     for chunk in chunks:
         step = {tokens: arrays[tokens][:, chunk.start : chunk.stop], "past_key_values": cache}

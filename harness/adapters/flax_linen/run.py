@@ -11,7 +11,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from harness.adapters.calling import bind
+from harness.adapters.calling import argument_names, bind
 from harness.adapters.decoding import incremental
 from harness.adapters.flax_linen.decode import Compiling, decode_linen, decode_transformers
 from harness.adapters.flax_linen.taps import tapped
@@ -68,7 +68,7 @@ class TransformersFlax:
             )
 
     def accepts(self) -> frozenset[str]:
-        return frozenset(inspect.signature(self.model.__call__).parameters)
+        return argument_names(type(self.model), "__call__")
 
     def settings(self) -> dict[str, Any]:
         found: dict[str, Any] = self.model.config.to_dict()
@@ -156,7 +156,7 @@ class Linen:
         return incremental(call, collect, inputs, chunks, self.accepts())
 
     def accepts(self) -> frozenset[str]:
-        return frozenset(inspect.signature(type(self.module).__call__).parameters) - {"self"}
+        return argument_names(type(self.module), "__call__")
 
     def settings(self) -> dict[str, Any]:
         configuration = getattr(self.module, "config", None)

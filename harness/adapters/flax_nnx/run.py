@@ -6,7 +6,6 @@ else, so that the user's own is never touched.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import jax.numpy as jnp
 from flax import nnx
 
-from harness.adapters.calling import bind
+from harness.adapters.calling import argument_names, bind
 from harness.adapters.decoding import incremental
 from harness.adapters.flax_nnx.taps import tapped
 from harness.adapters.jax.arrays import collect, to_numpy
@@ -72,7 +71,7 @@ class Nnx:
         return incremental(call, collect, inputs, chunks, self.accepts())
 
     def accepts(self) -> frozenset[str]:
-        return frozenset(inspect.signature(type(self.module).__call__).parameters) - {"self"}
+        return argument_names(type(self.module), "__call__")
 
     def settings(self) -> dict[str, Any]:
         return {}
@@ -91,9 +90,9 @@ class Nnx:
 
     def _with(self, weights: Mapping[str, Any]) -> Any:
         graph, state = nnx.split(self.module)
+        # Every leaf anew, random states too: one that was made outside of a trace may not be changed inside.
         flat = [
-            (path, leaf.replace(weights[_name(path)]) if _name(path) in weights else leaf)
-            for path, leaf in nnx.to_flat_state(state)
+            (path, leaf.replace(weights.get(_name(path), leaf.get_value()))) for path, leaf in nnx.to_flat_state(state)
         ]
         return nnx.merge(graph, nnx.from_flat_state(flat))
 

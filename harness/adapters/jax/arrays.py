@@ -20,7 +20,12 @@ def to_jax(inputs: Mapping[str, Any]) -> dict[str, Any]:
 
 def to_numpy(leaf: Any) -> Array:
     """A copy in NumPy; bfloat16 and shorter types become float32, which holds them exactly."""
-    array: Array = np.array(leaf)
+    return np.array(view(leaf))
+
+
+def view(leaf: Any) -> Array:
+    """The same, without a copy where none is needed: for reading only."""
+    array: Array = np.asarray(leaf)
     # JAX's own types (bfloat16, float8) have no kind of NumPy's: they report "V", or "f" with a name of their own.
     foreign = array.dtype.kind == "V" or array.dtype.name.startswith(("bfloat", "float8"))
     return array.astype(np.float32) if foreign else array

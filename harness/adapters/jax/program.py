@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from harness.adapters.jax.arrays import collect, to_jax, to_numpy
+from harness.adapters.jax.arrays import collect, to_jax, to_numpy, view
 from harness.adapters.jax.lift import SHORT, Lift
 from harness.adapters.jax.wide import wide, widened
-from harness.adapters.leaves import named_outputs
+from harness.adapters.leaves import is_shared, named_outputs
 from harness.adapters.protocols import Array, Gradients, Optimizer, State, Weight, Wide
 
 Weights = dict[str, Any]
@@ -39,8 +39,7 @@ class Program:
     def described(self) -> dict[str, Weight]:
         """The weights as they are stored."""
         return {
-            name: Weight(to_numpy(array), name in self.trained, str(array.dtype))
-            for name, array in self.weights.items()
+            name: Weight(view(array), name in self.trained, str(array.dtype)) for name, array in self.weights.items()
         }
 
     def run(self, inputs: Mapping[str, Any], state: State, *, key: Any = None, uniform: float = 0.5) -> Wide:
@@ -66,6 +65,7 @@ class Program:
             _to_numpy(buffers),
             dropped=made.drawn.masked,
             uniform=made.drawn.uniform,
+            shared=made.drawn.shared,
         )
 
     def gradients(self, inputs: Mapping[str, Any], cotangents: Mapping[str, Array], state: State) -> Gradients:
@@ -194,10 +194,11 @@ def noise(state: State) -> tuple[Any, Any]:
 
 @dataclass(slots=True)
 class Drawn:
-    """How many elements of random masks, and how many uniform numbers, a program draws."""
+    """How many elements of random masks, and uniform numbers, a program draws; and how many masks are shared."""
 
     masked: int = 0
     uniform: int = 0
+    shared: int = 0
 
 
 @contextmanager
@@ -207,11 +208,12 @@ def keep_all(drawn: Drawn, value: Any = 0.5) -> Iterator[None]:
     Where the uniform number is one half, a mask that is drawn by hand keeps every element as well.
     """
     before = (jax.random.bernoulli, jax.random.uniform)
-    drawn.masked = drawn.uniform = 0
+    drawn.masked = drawn.uniform = drawn.shared = 0
 
     def bernoulli(_key: Any, p: Any = 0.5, shape: Any = None, *_further: Any, **_named: Any) -> Any:
         ones = jnp.ones(np.shape(p) if shape is None else shape, bool)
         drawn.masked += ones.size
+        drawn.shared += is_shared(ones.shape)
         return ones
 
     def uniform(_key: Any, shape: Any = (), dtype: Any = float, minval: Any = 0.0, maxval: Any = 1.0, **_: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -10,12 +9,12 @@ from typing import Any
 
 import torch
 
-from harness.adapters.calling import bind
+from harness.adapters.calling import argument_names, bind
 from harness.adapters.decoding import incremental
 from harness.adapters.leaves import named_outputs
 from harness.adapters.protocols import STORED, Array, Chunk, Gradients, Optimizer, State, Tap, Weight, Wide
 from harness.adapters.pytorch.session import inference
-from harness.adapters.pytorch.taps import tapped, to_numpy, to_tensor
+from harness.adapters.pytorch.taps import tapped, to_numpy, to_tensor, view
 from harness.adapters.pytorch.training import OPTIMIZERS, KeepAll, in_training, loss_of, trainable
 from harness.adapters.pytorch.wide import Lift, wide, widened
 
@@ -45,13 +44,13 @@ class TorchModel:
         trained = {name for name, each in self.module.named_parameters()}
         both = [*self.module.named_parameters(), *self.module.named_buffers()]
         return {
-            name: Weight(to_numpy(each), name in trained, str(each.dtype).removeprefix("torch."))
+            name: Weight(view(each), name in trained, str(each.dtype).removeprefix("torch."))
             for name, each in both
             if each.is_floating_point()
         }
 
     def accepts(self) -> frozenset[str]:
-        return frozenset(inspect.signature(self.module.forward).parameters)
+        return argument_names(type(self.module), "forward")
 
     def settings(self) -> dict[str, Any]:
         configuration = getattr(self.module, "config", None)
@@ -100,7 +99,8 @@ class TorchModel:
             torch.manual_seed(seed)
             outputs = _collect(self._call(_wide_tensors(inputs, device), lift))
             buffers = {name: to_numpy(each) for name, each in self.module.named_buffers() if each.is_floating_point()}
-            return Wide(outputs, lift.places, buffers=buffers, dropped=keep.dropped, uniform=keep.uniform)
+            drawn = {"dropped": keep.dropped, "uniform": keep.uniform, "shared": keep.shared}
+            return Wide(outputs, lift.places, buffers=buffers, **drawn)
 
     def train(
         self,

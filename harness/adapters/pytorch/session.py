@@ -23,6 +23,7 @@ def inference(module: torch.nn.Module, *, device: str, precision: str) -> Iterat
     with ExitStack() as stack:
         stack.enter_context(_placed(module, target))
         stack.enter_context(_evaluating(module))
+        stack.enter_context(_layer_by_layer())
         stack.enter_context(torch.no_grad())
         if precision == "highest":
             stack.enter_context(full_float32())
@@ -53,6 +54,20 @@ def full_float32() -> Iterator[None]:
     finally:
         torch.set_float32_matmul_precision(before[0])
         torch.backends.cudnn.allow_tf32 = before[1]
+
+
+@contextmanager
+def _layer_by_layer() -> Iterator[None]:
+    """While open, `nn.TransformerEncoder` calls its layers as they are written, instead of one kernel for all of it.
+
+    That kernel hands nested tensors from layer to layer, which nothing outside can read.
+    """
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 @contextmanager

@@ -51,7 +51,13 @@ def to_tensor(value: Any, device: torch.device) -> Any:
 
 def to_numpy(tensor: torch.Tensor) -> Array:
     """A copy in NumPy; types that NumPy does not have become float32, which holds them exactly."""
+    return np.array(view(tensor))
+
+
+def view(tensor: torch.Tensor) -> Array:
+    """The same, without a copy where none is needed: for reading only, and only while the tensor stays as it is."""
     tensor = tensor.detach()
     if tensor.is_floating_point() and tensor.dtype not in (torch.float16, torch.float32, torch.float64):
         tensor = tensor.float()
-    return np.array(tensor.cpu().numpy())
+    array: Array = tensor.cpu().numpy()
+    return array

@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from harness.adapters.leaves import is_shared
 from harness.adapters.protocols import Array, Optimizer
 
 OPTIMIZERS: dict[Optimizer, Callable[[Any], torch.optim.Optimizer]] = {
@@ -31,11 +32,13 @@ class KeepAll(TorchFunctionMode):
         self.value = uniform
         self.dropped = 0
         self.uniform = 0
+        self.shared = 0
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Any:
         kwargs = dict(kwargs or {})
         name = getattr(func, "__name__", "")
         if name in DROPOUTS:
+            self.shared += name not in ("dropout", "dropout_")
             return self._kept(*args, **kwargs)
         if name == "scaled_dot_product_attention":
             return self._attended(*args, **kwargs)
@@ -88,6 +91,7 @@ class KeepAll(TorchFunctionMode):
         if not training or rate == 0.0:
             return input
         self.dropped += input.numel() if elements is None else elements
+        self.shared += is_shared(tuple(input.shape))
         return input * 0.0 if rate >= 1.0 else input / (1.0 - rate)
 
 
