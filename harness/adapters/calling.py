@@ -20,10 +20,14 @@ def bind(function: Callable[..., Any], inputs: Mapping[str, Any]) -> tuple[tuple
     if len(inputs) != 1:
         return (), dict(inputs)
     try:
-        inspect.signature(function).bind_partial(**inputs)
+        signature = inspect.signature(function)
+        signature.bind_partial(**inputs)
     except (TypeError, ValueError):
         return tuple(inputs.values()), {}
-    return (), dict(inputs)
+    # One that takes anything at all (`*args, **kwargs`) hands it on to one that may call it otherwise.
+    kinds = {parameter.kind for parameter in signature.parameters.values()}
+    anything = inspect.Parameter.VAR_POSITIONAL in kinds and not set(inputs) & set(signature.parameters)
+    return (tuple(inputs.values()), {}) if anything else ((), dict(inputs))
 
 
 def argument_names(cls: type, method: str) -> frozenset[str]:

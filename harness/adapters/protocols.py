@@ -82,6 +82,27 @@ class Weight:
     stored_as: str
 
 
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Of what a module put out: its shape, max|value|, and root mean square."""
+
+    shape: tuple[int, ...]
+    largest: float
+    rms: float
+
+
+@runtime_checkable
+class Summarizes(Protocol):
+    """Can say what its modules put out without handing it over."""
+
+    def statistics(self, inputs: Mapping[str, Any]) -> dict[str, Statistics]:
+        """Of every module's output by path, in the order of execution; one that is called twice, the last time.
+
+        Raises:
+            UnsupportedError: a module runs inside a compiled loop, out of which no value can be taken.
+        """
+
+
 @runtime_checkable
 class Holds(Protocol):
     """Has weights, a signature and settings, and can be made to hold other weights for a while."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from harness.adapters.choose import adapt
 from harness.adapters.protocols import Runs
-from harness.cases.mapping import translate
+from harness.cases.mapping import translate, translate_all
 from harness.errors import RunError, SpecError, closest
 from harness.parity.align import Alignment, align
 from harness.parity.compare import Array, Difference, Verdict, compare
@@ -87,12 +87,12 @@ def check(
     lines: list[Line] = []
     for number, call in enumerate(calls, start=1):
         masks = valid_masks(call, valid, name)
-        traces = []
-        for side, step in zip(sides, ("run reference", "run port"), strict=True):
-            with timed(seconds, step, progress):
-                traces.append(record(side, call))
-        with timed(seconds, "compare", progress):
-            compared = _compare_call(*traces, names=names, tolerance=tolerance, masks=masks)
+        with timed(seconds, "run reference", progress):
+            traces = [record(sides[0], call)]
+        meeting = _Meeting(traces[0], names, tolerance, masks)
+        with timed(seconds, "run port, compare", progress):
+            traces.append(record(sides[1], call, meet=meeting.meet))
+            compared = meeting.conclude(traces[1])
         if number == 1:
             with timed(seconds, "preflight", progress):
                 lines += repeated(sides, call, traces)
@@ -200,31 +200,47 @@ def _numbered(compared: _Call, number: int) -> _Call:
     return replace(compared, outputs=marked(compared.outputs), taps=marked(compared.taps))
 
 
-def _compare_call(reference: Trace, port: Trace, *, names: _Names, tolerance: Tolerance, masks: Mask) -> _Call:
-    alignment = align(
-        {name: array.shape for name, array in reference.taps.items()},
-        {name: array.shape for name, array in port.taps.items()},
-        mapping=names.mapping,
-        also=tuple(reference.outputs),
-        excuse_reference=names.unmatched[0],
-        excuse_port=names.unmatched[1],
-        place=names.place,
-    )
-    outputs, complaints = _pair_outputs(tuple(reference.outputs), tuple(port.outputs), names)
+class _Meeting:
+    """Compares each tap of the port when it comes, so that only the reference's trace is ever whole."""
 
-    def difference(left: Array, right: Array, names: tuple[str, str], tolerance: Tolerance) -> Difference:
-        mask = mask_for(names[0], left, masks)
+    def __init__(self, reference: Trace, names: _Names, tolerance: Tolerance, masks: Mask) -> None:
+        self.reference, self.names, self.tolerance, self.masks = reference, names, tolerance, masks
+        translated = translate_all(reference.shapes, names.mapping, also=tuple(reference.outputs), place=names.place)
+        self.sources = {target: name for name, target in translated.items()}
+        self.taps: dict[str, Difference] = {}
+
+    def meet(self, port_name: str, array: Array) -> None:
+        """Compare a tap of the port, if the reference has one of its name and shape."""
+        name = self.sources.get(port_name)
+        if name is not None and self.reference.shapes[name] == array.shape:
+            tap = self.reference.taps[name]
+            self.taps[name] = self._difference(tap, array, (name, port_name), _scaled(self.tolerance, tap))
+
+    def conclude(self, port: Trace) -> _Call:
+        """What the call gave, the outputs included."""
+        names, reference = self.names, self.reference
+        alignment = align(
+            reference.shapes,
+            port.shapes,
+            mapping=names.mapping,
+            also=tuple(reference.outputs),
+            excuse_reference=names.unmatched[0],
+            excuse_port=names.unmatched[1],
+            place=names.place,
+        )
+        pairs, complaints = _pair_outputs(tuple(reference.outputs), tuple(port.outputs), names)
+        return _Call(
+            outputs=tuple(
+                self._difference(reference.outputs[a], port.outputs[b], (a, b), self.tolerance) for a, b in pairs
+            ),
+            taps=tuple(self.taps[name] for name, _ in alignment.pairs),
+            complaints=tuple(complaints),
+            alignment=alignment,
+        )
+
+    def _difference(self, left: Array, right: Array, names: tuple[str, str], tolerance: Tolerance) -> Difference:
+        mask = mask_for(names[0], left, self.masks)
         return compare(left, right, tolerance=tolerance, name=names[0], port_name=names[1], valid=mask)
-
-    return _Call(
-        outputs=tuple(difference(reference.outputs[a], port.outputs[b], (a, b), tolerance) for a, b in outputs),
-        taps=tuple(
-            difference(reference.taps[a], port.taps[b], (a, b), _scaled(tolerance, reference.taps[a]))
-            for a, b in alignment.pairs
-        ),
-        complaints=tuple(complaints),
-        alignment=alignment,
-    )
 
 
 def _scaled(tolerance: Tolerance, tap: Array) -> Tolerance:

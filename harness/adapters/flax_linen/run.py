@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +66,9 @@ class TransformersFlax:
             return decode_transformers(
                 self.model, self._params(self._names(), weights), split(inputs)[0], chunks, compiling
             )
+
+    def watching(self, tell: Callable[[str, Any], None]) -> AbstractContextManager[None]:
+        return tapped(tell, traced=True)
 
     def accepts(self) -> frozenset[str]:
         return argument_names(type(self.model), "__call__")
@@ -154,6 +157,9 @@ class Linen:
             return run(variables, arrays)
 
         return incremental(call, collect, inputs, chunks, self.accepts())
+
+    def watching(self, tell: Callable[[str, Any], None]) -> AbstractContextManager[None]:
+        return tapped(tell, traced=True)
 
     def accepts(self) -> frozenset[str]:
         return argument_names(type(self.module), "__call__")

@@ -13,10 +13,11 @@ from harness.adapters.leaves import named_tap
 
 
 @contextmanager
-def tapped(tap: Callable[[str, Any], None]) -> Iterator[None]:
+def tapped(tap: Callable[[str, Any], None], *, traced: bool = False) -> Iterator[None]:
     """While open, what the `__call__` of every submodule puts out goes to `tap` under its dotted path.
 
-    Values that are being traced (the shape-only pass of a scan, the body of a compiled function) are passed over.
+    Values that are being traced (the shape-only pass of a scan, the body of a compiled function) are passed over,
+    unless they are asked for by `traced`.
     Interceptors belong to one thread: run the model in this one.
     """
     parents: list[str] = []
@@ -32,7 +33,7 @@ def tapped(tap: Callable[[str, Any], None]) -> Iterator[None]:
             parents.pop()
         if path:
             for name, leaf in named_tap(path, result, is_array=lambda value: isinstance(value, jax.Array)).items():
-                if not isinstance(leaf, jax.core.Tracer):
+                if traced or not isinstance(leaf, jax.core.Tracer):
                     tap(name, leaf)
         return result
 

@@ -7,6 +7,7 @@ else, so that the user's own is never touched.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ from harness.adapters.flax_nnx.taps import tapped
 from harness.adapters.jax.arrays import collect, to_numpy
 from harness.adapters.jax.lift import SHORT
 from harness.adapters.jax.program import Program, Weights, is_weight, split
-from harness.adapters.protocols import Array, Chunk, Tap
+from harness.adapters.protocols import Array, Chunk, Tap, UnsupportedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,10 @@ class Nnx:
             return run(weights, arrays)
 
         return incremental(call, collect, inputs, chunks, self.accepts())
+
+    def watching(self, tell: Callable[[str, Any], None]) -> AbstractContextManager[None]:
+        del tell
+        raise UnsupportedError("the modules of an NNX model are made anew inside a compiled function")
 
     def accepts(self) -> frozenset[str]:
         return argument_names(type(self.module), "__call__")

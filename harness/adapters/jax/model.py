@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
@@ -14,7 +14,18 @@ from harness.adapters.jax.arrays import collect, to_jax
 from harness.adapters.jax.lift import Lift
 from harness.adapters.jax.program import Program, compiled, noise
 from harness.adapters.jax.session import session
-from harness.adapters.protocols import STORED, Array, Chunk, Gradients, Optimizer, State, Tap, Weight, Wide
+from harness.adapters.protocols import (
+    STORED,
+    Array,
+    Chunk,
+    Gradients,
+    Optimizer,
+    State,
+    Statistics,
+    Tap,
+    Weight,
+    Wide,
+)
 
 
 class Kind(Protocol):
@@ -37,6 +48,9 @@ class Kind(Protocol):
         """The outputs of all steps. compiling: makes a function compute in float64, and fast;
         kept by its name from one run to the next.
         """
+
+    def watching(self, tell: Callable[[str, Any], None]) -> AbstractContextManager[None]:
+        """While open, what every module puts out goes to `tell`, also while it is being traced."""
 
     def accepts(self) -> frozenset[str]:
         """The names of the arguments that the model takes."""
@@ -61,12 +75,16 @@ class JaxModel:
     kind: Kind
     device: str = "cpu"
     precision: str = "highest"
-    _programs: list[Program] = field(default_factory=list)
+    _programs: dict[bool, Program] = field(default_factory=dict)
     _steps: dict[str, tuple[Lift, Callable[..., Any]]] = field(default_factory=dict)
 
     def run(self, inputs: Mapping[str, Any], *, tap: Tap | None = None) -> dict[str, Array]:
         with session(device=self.device, precision=self.precision):
             return collect(self.kind.call(to_jax(inputs), tap))
+
+    def statistics(self, inputs: Mapping[str, Any]) -> dict[str, Statistics]:
+        with session(device=self.device, precision=self.precision):
+            return self._program(wide=False).statistics(inputs, self.kind.watching)
 
     def run_wide(self, inputs: Mapping[str, Any], *, state: State = STORED) -> Wide:
         """The outputs in float64, with every conversion to a shorter type lifted."""
@@ -74,7 +92,7 @@ class JaxModel:
             return program.run(inputs, state)
 
     def weights(self) -> dict[str, Weight]:
-        return self.kind.program(wide=False).described()
+        return self._program(wide=False).described()
 
     def accepts(self) -> frozenset[str]:
         return self.kind.accepts()
@@ -143,6 +161,9 @@ class JaxModel:
         with ExitStack() as stack:
             stack.enter_context(session(device=self.device, precision=self.precision))
             stack.enter_context(jax.enable_x64(True))
-            if not self._programs:
-                self._programs.append(self.kind.program(wide=True))
-            yield self._programs[0]
+            yield self._program(wide=True)
+
+    def _program(self, *, wide: bool) -> Program:
+        if wide not in self._programs:
+            self._programs[wide] = self.kind.program(wide=wide)
+        return self._programs[wide]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from harness.adapters.jax.arrays import collect, to_jax, to_numpy, view
 from harness.adapters.jax.lift import SHORT, Lift
 from harness.adapters.jax.wide import wide, widened
 from harness.adapters.leaves import is_shared, named_outputs
-from harness.adapters.protocols import Array, Gradients, Optimizer, State, Weight, Wide
+from harness.adapters.protocols import Array, Gradients, Optimizer, State, Statistics, UnsupportedError, Weight, Wide
 
 Weights = dict[str, Any]
 
@@ -141,6 +141,38 @@ class Program:
         made = self._compiled("draw", make, arrays, fixed)
         return [collect(made(weights, arrays, jax.random.key(seed + number))) for number in range(draws)]
 
+    def statistics(
+        self, inputs: Mapping[str, Any], watching: Callable[[Callable[[str, Any], None]], AbstractContextManager[None]]
+    ) -> dict[str, Statistics]:
+        """Of every module's output, computed inside the compiled program, of which only the numbers come out."""
+        every = to_jax(inputs)
+        arrays = {name: value for name, value in every.items() if isinstance(value, jax.Array)}
+        fixed = {name: value for name, value in every.items() if name not in arrays}
+
+        def make(made: Compiled) -> Callable[..., Any]:
+            def run(weights: Weights, arrays: Mapping[str, Any]) -> tuple[Any, dict[str, tuple[Any, Any]]]:
+                met: dict[str, tuple[Any, Any]] = {}
+
+                def tell(name: str, leaf: Any) -> None:
+                    if jnp.issubdtype(leaf.dtype, jnp.floating) and leaf.size:
+                        made.shapes[name] = leaf.shape
+                        met[name] = (jnp.max(jnp.abs(leaf)), jnp.sqrt(jnp.mean(jnp.square(leaf))))
+
+                with watching(tell):
+                    result, _ = self.apply(weights, {**arrays, **fixed}, None)
+                return _arrays(result), met
+
+            return run
+
+        made = self._compiled("statistics", make, arrays, fixed, compile_=jax.jit)
+        try:
+            _, found = made(self.weights, arrays)
+        except jax.errors.UnexpectedTracerError as error:
+            raise UnsupportedError(
+                "a module runs inside a compiled loop, out of which no value can be taken"
+            ) from error
+        return {name: Statistics(made.shapes[name], *map(float, found[name])) for name in made.shapes}
+
     def widened(self, state: State) -> Weights:
         """The weights in float64, as `state` wants them."""
         return widened(self.weights, state)
@@ -158,12 +190,13 @@ class Program:
         arrays: Mapping[str, Any],
         fixed: Mapping[str, Any],
         *further: Any,
+        compile_: Callable[..., Any] | None = None,
     ) -> Compiled:
         shapes = tuple((key, value.shape, str(value.dtype)) for key, value in arrays.items())
         key = (name, shapes, repr(sorted(fixed.items())), further)
         if key not in self._kept:
             made = Compiled()
-            made.function = compiled(make(made))
+            made.function = (compile_ or compiled)(make(made))
             self._kept[key] = made
         return self._kept[key]
 
@@ -180,6 +213,7 @@ class Compiled:
 
     lift: Lift = field(default_factory=Lift)
     drawn: Drawn = field(default_factory=lambda: Drawn())
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     function: Callable[..., Any] | None = None
 
     def __call__(self, *arguments: Any) -> Any:

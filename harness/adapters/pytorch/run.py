@@ -12,9 +12,9 @@ import torch
 from harness.adapters.calling import argument_names, bind
 from harness.adapters.decoding import incremental
 from harness.adapters.leaves import named_outputs
-from harness.adapters.protocols import STORED, Array, Chunk, Gradients, Optimizer, State, Tap, Weight, Wide
+from harness.adapters.protocols import STORED, Array, Chunk, Gradients, Optimizer, State, Statistics, Tap, Weight, Wide
 from harness.adapters.pytorch.session import inference
-from harness.adapters.pytorch.taps import tapped, to_numpy, to_tensor, view
+from harness.adapters.pytorch.taps import tapped, to_numpy, to_tensor, view, watched
 from harness.adapters.pytorch.training import OPTIMIZERS, KeepAll, in_training, loss_of, trainable
 from harness.adapters.pytorch.wide import Lift, wide, widened
 
@@ -32,6 +32,23 @@ class TorchModel:
             if tap is not None:
                 stack.enter_context(tapped(self.module, tap))
             return _collect(self._call({name: to_tensor(value, device) for name, value in inputs.items()}))
+
+    def statistics(self, inputs: Mapping[str, Any]) -> dict[str, Statistics]:
+        found: dict[str, tuple[tuple[int, ...], torch.Tensor, torch.Tensor]] = {}
+
+        def tell(name: str, leaf: torch.Tensor) -> None:
+            # linalg reads the memory once each, and makes no copy of it
+            flat = leaf.detach().reshape(-1)
+            if flat.is_floating_point() and flat.numel():
+                largest, size = torch.linalg.vector_norm(flat, torch.inf), torch.linalg.vector_norm(flat)
+                found[name] = (tuple(leaf.shape), largest, size / flat.numel() ** 0.5)
+
+        with (
+            inference(self.module, device=self.device, precision=self.precision) as device,
+            watched(self.module, tell),
+        ):
+            self._call({name: to_tensor(value, device) for name, value in inputs.items()})
+            return {name: Statistics(shape, float(a), float(b)) for name, (shape, a, b) in found.items()}
 
     def run_wide(self, inputs: Mapping[str, Any], *, state: State = STORED) -> Wide:
         """The outputs in float64, with every conversion to a shorter type lifted that goes through torch."""

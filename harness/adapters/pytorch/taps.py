@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,15 +17,24 @@ from harness.adapters.protocols import Array, Tap
 def tapped(module: torch.nn.Module, tap: Tap) -> Iterator[None]:
     """While open, what every submodule puts out goes to `tap` under its dotted path, copied at once.
 
-    The copy cannot wait: a later layer may work in place on the same memory. A module that is reachable under two
-    names is tapped under the first.
+    The copy cannot wait: a later layer may work in place on the same memory.
+    """
+    with watched(module, lambda name, leaf: tap(name, to_numpy(leaf))):
+        yield
+
+
+@contextmanager
+def watched(module: torch.nn.Module, tell: Callable[[str, torch.Tensor], None]) -> Iterator[None]:
+    """While open, what every submodule puts out goes to `tell` under its dotted path, as it is.
+
+    A module that is reachable under two names is watched under the first.
     """
     handles = []
 
     def watch(path: str, submodule: torch.nn.Module) -> None:
         def hook(_module: torch.nn.Module, _arguments: Any, output: Any) -> None:
             for name, leaf in named_tap(path, output, is_array=torch.is_tensor).items():
-                tap(name, to_numpy(leaf))
+                tell(name, leaf)
 
         handles.append(submodule.register_forward_hook(hook))
 
