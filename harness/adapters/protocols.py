@@ -167,6 +167,14 @@ class Differentiates(Protocol):
 
 
 @runtime_checkable
+class Shortens(Protocol):
+    """Can be run in half precision."""
+
+    def run_short(self, inputs: Mapping[str, Any], *, precision: str) -> dict[str, Array]:
+        """The outputs with parameters, inputs and the model's own type in `bfloat16` or `float16`, as float32."""
+
+
+@runtime_checkable
 class Draws(Protocol):
     """Can be run in training mode with dropout at work."""
 

@@ -14,7 +14,7 @@ from harness.settings import Repository
 from harness.tolerance import Tolerance
 
 Device = Literal["cpu", "gpu", "tpu"]
-Precision = Literal["highest", "default"]
+Precision = Literal["highest", "default", "bfloat16", "float16"]
 Check = Literal["forward", "float64", "gradients", "decode", "train"]
 
 
@@ -58,7 +58,8 @@ class Case:
     convert: a function that makes the port from the reference, so that other weights can be converted in float64. It
         is called as the port's factory is, with a `reference` that holds them.
     seed: of the probes, the healthy weights, and everything else that is random.
-    precision: "highest" runs matrix products in full float32; "default" leaves each framework its own.
+    precision: "highest" runs matrix products in full float32; "default" leaves each framework its own; "bfloat16" and
+        "float16" claim half precision besides.
     """
 
     name: str

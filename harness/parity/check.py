@@ -19,6 +19,7 @@ from harness.parity.compare import Array, Difference, Verdict, compare
 from harness.parity.comparison import Comparison
 from harness.parity.examine import Further, examine, repeated
 from harness.parity.judge import Line, Mask, mask_for
+from harness.parity.short import PRECISIONS, short_lines
 from harness.parity.trace import Trace, record
 from harness.parity.wide import explain
 from harness.tolerance import Tolerance
@@ -63,6 +64,8 @@ def check(
     checks: "forward", the contract on the given inputs; "float64", both once more to tell rounding from a fault that
         is within the contract, then with healthy weights on inputs made to show faults; "gradients"; "decode", step
         by step with a cache; "train", dropout, three steps of two optimizers, and buffers.
+    precision: "highest"; "default", each framework's own; or "bfloat16", "float16": a further claim, that the port in
+        half precision is no farther from the reference in float64 than the reference in half precision is.
     convert: makes the port from the reference, so that other weights can be converted in float64. Without it the
         port's weights are linked with the reference's by their values.
     seed: of everything random: weights, probes, cotangents, draws.
@@ -80,7 +83,8 @@ def check(
         if check_name not in CHECKS:
             raise SpecError(name, f"unknown check {check_name!r}", todo=closest(check_name, CHECKS))
     tolerance = tolerance or Tolerance()
-    sides = [adapt(side, device=device, precision=precision, place=name) for side in (reference, port)]
+    own = "highest" if precision in PRECISIONS else precision
+    sides = [adapt(side, device=device, precision=own, place=name) for side in (reference, port)]
     seconds: dict[str, float] = {}
     names = _Names(declared=tuple(outputs), mapping=mapping or {}, unmatched=unmatched or ({}, {}), place=name)
     found = []
@@ -116,6 +120,11 @@ def check(
             step=lambda label: timed(seconds, label, progress),
         )
     lines += further.lines
+    if precision in PRECISIONS:
+        names_compared = tuple((pair.name, pair.port_name) for pair in found[0].outputs if pair.compared)
+        with timed(seconds, precision, progress):
+            first = valid_masks(calls[0], valid, name)
+            lines += short_lines(sides, calls[0], names=names_compared, masks=first, precision=precision, device=device)
     # Calls of one model differ in little else than their arrays: the one that left most over speaks for all.
     alignment = max((call.alignment for call in found), key=lambda each: len(each.unmatched))
     complaints = [complaint for call in found for complaint in call.complaints]

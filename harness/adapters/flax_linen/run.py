@@ -34,9 +34,9 @@ class TransformersFlax:
         with _watched(tap):
             return self.model(**arrays)
 
-    def program(self, *, wide: bool) -> Program:
+    def program(self, *, dtype: str = "") -> Program:
         names = self._names()
-        module = _wide_module(self.model._module) if wide else self.model._module
+        module = _typed(self.model._module, dtype)
 
         def apply(weights: Weights, arrays: Mapping[str, Any], key: Any) -> tuple[Any, Weights]:
             wanted = {} if key is None else {"train": True, "dropout_rng": key}
@@ -62,7 +62,7 @@ class TransformersFlax:
     ) -> dict[str, Array]:
         if not hasattr(self.model, "init_cache"):
             raise UnsupportedError("the model takes no cache")
-        with self._having(_wide_module(self.model._module)):
+        with self._having(_typed(self.model._module, "float64")):
             return decode_transformers(
                 self.model, self._params(self._names(), weights), split(inputs)[0], chunks, compiling
             )
@@ -121,9 +121,9 @@ class Linen:
         with _watched(tap):
             return self._apply(self.module, self._collections(), arrays)
 
-    def program(self, *, wide: bool) -> Program:
+    def program(self, *, dtype: str = "") -> Program:
         names = names_of(self._collections())
-        module = _wide_module(self.module) if wide else self.module
+        module = _typed(self.module, dtype)
 
         def apply(weights: Weights, arrays: Mapping[str, Any], key: Any) -> tuple[Any, Weights]:
             variables = names.unflatten(weights)
@@ -144,7 +144,7 @@ class Linen:
         compiling: Compiling,
         weights: Mapping[str, Any],
     ) -> dict[str, Array]:
-        module = _wide_module(self.module)
+        module = _typed(self.module, "float64")
         variables = names_of(self._collections()).unflatten(weights)
         if hasattr(module, "decode"):
             return decode_linen(module, variables, split(inputs)[0], self._apply, compiling)
@@ -209,6 +209,7 @@ def _watched(tap: Tap | None) -> Iterator[None]:
         yield
 
 
-def _wide_module(module: nn.Module) -> nn.Module:
-    """The module with its own `dtype`, if it has one, set to float64; children that it makes get theirs from it."""
-    return module.clone(dtype=jnp.float64) if getattr(module, "dtype", None) is not None else module
+def _typed(module: nn.Module, dtype: str) -> nn.Module:
+    """The module with its own `dtype`, if it has one, set to this; children that it makes get theirs from it."""
+    has_one = bool(dtype) and getattr(module, "dtype", None) is not None
+    return module.clone(dtype=jnp.dtype(dtype)) if has_one else module

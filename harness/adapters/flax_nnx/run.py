@@ -37,11 +37,11 @@ class Nnx:
         with tapped(module, lambda name, leaf: tap(name, to_numpy(leaf))):
             return _call(module, arrays)
 
-    def program(self, *, wide: bool) -> Program:
+    def program(self, *, dtype: str = "") -> Program:
         def apply(weights: Weights, arrays: Mapping[str, Any], key: Any) -> tuple[Any, Weights]:
             module = self._with(weights)
-            if wide:
-                _widen(module)
+            if dtype:
+                _set_type(module, dtype)
             # One of the two reaches every submodule's own switch.
             (nnx.Module.eval if key is None else nnx.Module.train)(module)  # type: ignore[no-untyped-call]
             if key is not None:
@@ -87,7 +87,7 @@ class Nnx:
 
     def holding(self, weights: Mapping[str, Any]) -> Any:
         module = self._with(weights)
-        _widen(module)
+        _set_type(module, "float64")
         return module
 
     def describe(self) -> str:
@@ -111,10 +111,10 @@ def _name(path: Sequence[Any]) -> str:
     return ".".join(map(str, path))
 
 
-def _widen(module: Any) -> None:
+def _set_type(module: Any, dtype: str) -> None:
     for _, submodule in nnx.iter_modules(module):
         if jnp.dtype(getattr(submodule, "dtype", None) or "float64").name in SHORT:
-            submodule.__setattr__("dtype", jnp.float64)
+            submodule.__setattr__("dtype", jnp.dtype(dtype))
 
 
 def _call(module: Any, arrays: Mapping[str, Any]) -> Any:

@@ -34,8 +34,8 @@ class Kind(Protocol):
     def call(self, arrays: Mapping[str, Any], tap: Tap | None) -> Any:
         """The model's result in inference mode, with its weights and types as they are."""
 
-    def program(self, *, wide: bool) -> Program:
-        """The model as a pure function; `wide`, with whatever type it has of its own set to float64."""
+    def program(self, *, dtype: str = "") -> Program:
+        """The model as a pure function; with a `dtype`, whatever type it has of its own is set to that."""
 
     def decode(
         self,
@@ -75,7 +75,7 @@ class JaxModel:
     kind: Kind
     device: str = "cpu"
     precision: str = "highest"
-    _programs: dict[bool, Program] = field(default_factory=dict)
+    _programs: dict[str, Program] = field(default_factory=dict)
     _steps: dict[str, tuple[Lift, Callable[..., Any]]] = field(default_factory=dict)
 
     def run(self, inputs: Mapping[str, Any], *, tap: Tap | None = None) -> dict[str, Array]:
@@ -84,15 +84,19 @@ class JaxModel:
 
     def statistics(self, inputs: Mapping[str, Any]) -> dict[str, Statistics]:
         with session(device=self.device, precision=self.precision):
-            return self._program(wide=False).statistics(inputs, self.kind.watching)
+            return self._program().statistics(inputs, self.kind.watching)
 
     def run_wide(self, inputs: Mapping[str, Any], *, state: State = STORED) -> Wide:
         """The outputs in float64, with every conversion to a shorter type lifted."""
         with self._wide() as program:
             return program.run(inputs, state)
 
+    def run_short(self, inputs: Mapping[str, Any], *, precision: str) -> dict[str, Array]:
+        with session(device=self.device, precision="highest"):
+            return self.kind.program(dtype=precision).run_short(inputs, precision)
+
     def weights(self) -> dict[str, Weight]:
-        return self._program(wide=False).described()
+        return self._program().described()
 
     def accepts(self) -> frozenset[str]:
         return self.kind.accepts()
@@ -161,9 +165,9 @@ class JaxModel:
         with ExitStack() as stack:
             stack.enter_context(session(device=self.device, precision=self.precision))
             stack.enter_context(jax.enable_x64(True))
-            yield self._program(wide=True)
+            yield self._program("float64")
 
-    def _program(self, *, wide: bool) -> Program:
-        if wide not in self._programs:
-            self._programs[wide] = self.kind.program(wide=wide)
-        return self._programs[wide]
+    def _program(self, dtype: str = "") -> Program:
+        if dtype not in self._programs:
+            self._programs[dtype] = self.kind.program(dtype=dtype)
+        return self._programs[dtype]

@@ -141,6 +141,16 @@ class Program:
         made = self._compiled("draw", make, arrays, fixed)
         return [collect(made(weights, arrays, jax.random.key(seed + number))) for number in range(draws)]
 
+    def run_short(self, inputs: Mapping[str, Any], dtype: str) -> dict[str, Array]:
+        """The outputs with weights and inputs in a shorter type."""
+
+        def short(value: Any) -> Any:
+            return value.astype(dtype) if is_weight(value) else value
+
+        weights = {name: short(value) for name, value in self.weights.items()}
+        arrays = {name: short(value) for name, value in to_jax(inputs).items()}
+        return collect(_arrays(self.apply(weights, arrays, None)[0]))
+
     def statistics(
         self, inputs: Mapping[str, Any], watching: Callable[[Callable[[str, Any], None]], AbstractContextManager[None]]
     ) -> dict[str, Statistics]:

@@ -16,7 +16,7 @@ from harness.adapters.protocols import STORED, Array, Chunk, Gradients, Optimize
 from harness.adapters.pytorch.session import inference
 from harness.adapters.pytorch.taps import tapped, to_numpy, to_tensor, view, watched
 from harness.adapters.pytorch.training import OPTIMIZERS, KeepAll, in_training, loss_of, trainable
-from harness.adapters.pytorch.wide import Lift, wide, widened
+from harness.adapters.pytorch.wide import Lift, shortened, wide, widened
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,13 @@ class TorchModel:
         with self._wide(state) as device:
             outputs = _collect(self._call(_wide_tensors(inputs, device), lift))
             return Wide(outputs, lift.places)
+
+    def run_short(self, inputs: Mapping[str, Any], *, precision: str) -> dict[str, Array]:
+        dtype = getattr(torch, precision)
+        with inference(self.module, device=self.device, precision="highest") as device, shortened(self.module, dtype):
+            tensors = _wide_tensors(inputs, device)
+            floats = {n: t.to(dtype) for n, t in tensors.items() if torch.is_tensor(t) and t.is_floating_point()}
+            return _collect(self._call(tensors | floats))
 
     def weights(self) -> dict[str, Weight]:
         trained = {name for name, each in self.module.named_parameters()}

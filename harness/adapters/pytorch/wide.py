@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,14 +20,7 @@ WIDER = {torch.complex64: torch.complex128, **dict.fromkeys(SHORT, torch.float64
 
 @contextmanager
 def widened(module: torch.nn.Module, state: State = STORED) -> Iterator[None]:
-    """While open, the module's parameters and buffers are float64 copies, and so is what torch makes by default.
-
-    The very tensors from before are put back, so that nothing was rounded and ties are kept.
-    """
-    parameters = [(name, parameter, parameter.data) for name, parameter in module.named_parameters()]
-    buffers = [(owner, name, buffer) for owner in module.modules() for name, buffer in owner._buffers.items()]
-    names = {id(buffer): name for name, buffer in module.named_buffers()}
-    default = torch.get_default_dtype()
+    """While open, the module's parameters and buffers are float64 copies, and so is what torch makes by default."""
     generator = None if state.nudge is None else np.random.default_rng(state.nudge)
 
     def changed(name: str, data: torch.Tensor) -> torch.Tensor:
@@ -36,16 +29,39 @@ def widened(module: torch.nn.Module, state: State = STORED) -> Iterator[None]:
         exact: torch.Tensor = wide(held)
         return _nudged(exact, generator, like=data.dtype) if state.moves(name) else exact
 
+    default = torch.get_default_dtype()
+    try:
+        torch.set_default_dtype(torch.float64)
+        with _swapped(module, changed):
+            yield
+    finally:
+        torch.set_default_dtype(default)
+
+
+@contextmanager
+def shortened(module: torch.nn.Module, dtype: torch.dtype) -> Iterator[None]:
+    """While open, the module's parameters and buffers are of a shorter type, as `module.to(dtype)` makes them."""
+    with _swapped(module, lambda _, data: data.to(dtype) if data.is_floating_point() else data.clone()):
+        yield
+
+
+@contextmanager
+def _swapped(module: torch.nn.Module, changed: Callable[[str, torch.Tensor], torch.Tensor]) -> Iterator[None]:
+    """While open, the module holds what `changed` makes of its parameters and buffers, by name.
+
+    The very tensors from before are put back, so that nothing was rounded and ties are kept.
+    """
+    parameters = [(name, parameter, parameter.data) for name, parameter in module.named_parameters()]
+    buffers = [(owner, name, buffer) for owner in module.modules() for name, buffer in owner._buffers.items()]
+    names = {id(buffer): name for name, buffer in module.named_buffers()}
     try:
         for name, parameter, data in parameters:
             parameter.data = changed(name, data)
         casts = {id(buffer): changed(names[id(buffer)], buffer) for _, _, buffer in buffers if buffer is not None}
         for owner, name, buffer in buffers:
             owner._buffers[name] = None if buffer is None else casts[id(buffer)]
-        torch.set_default_dtype(torch.float64)
         yield
     finally:
-        torch.set_default_dtype(default)
         for _, parameter, data in parameters:
             parameter.data = data
         for owner, name, buffer in buffers:
