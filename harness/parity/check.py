@@ -71,7 +71,7 @@ def check(
     seed: of everything random: weights, probes, cotangents, draws.
 
     Raises:
-        BuildError: no adapter takes one of the objects.
+        BuildError: no adapter takes one of the objects, or `convert` raised.
         RunError: a side raised, or put out nothing. DeviceError: the device is not here.
         MappingError: the mapping matches nothing, or makes two names one.
         SpecError: there are no inputs, `valid` names none of them, or a check is not known.

@@ -12,14 +12,13 @@ import numpy as np
 from harness.adapters.choose import adapt, float64
 from harness.adapters.protocols import Differentiates, Holds, Runs, State, Wide
 from harness.cases.probes import Probe
+from harness.errors import BuildError, origin
 from harness.parity.compare import Array
 from harness.parity.healthy import healthy, in_port
 from harness.parity.judge import Mask, Moved, Pair, mask_for, valid_part
 from harness.parity.weights import Pairing
 
 Convert = Callable[[Any], Any]
-
-
 Names = Sequence[tuple[str, str]]
 """Outputs: reference name, port name."""
 
@@ -53,11 +52,11 @@ def study(
     names: Names,
     seed: int,
     convert: Convert | None = None,
-    extra: frozenset[str] = frozenset(),
 ) -> Iterator[Study]:
     """While open, both sides can be run with healthy weights: through the links, or by converting the reference.
 
-    extra: weights that the reference alone has and that are disturbed too.
+    Raises:
+        BuildError: `convert` raised.
     """
     own = (frozenset(pairing.only_reference), frozenset(pairing.only_port))
     if not (isinstance(reference, Holds) and isinstance(port, Holds)):
@@ -66,16 +65,28 @@ def study(
     weights = reference.weights()
     if convert is None:
         linked = _whole(pairing, weights)
-        changed = healthy(weights, linked | extra, seed=seed)
+        changed = healthy(weights, linked, seed=seed)
         followed = in_port(changed, pairing.certain, port.weights())
         yield Study((reference, port), pairing, names, (changed, followed), own)
         return
     changed = healthy(weights, frozenset(weights), seed=seed)
     held = {name: weight.array.astype(np.float64) for name, weight in weights.items()} | changed
     with reference.holding(held) as native:
-        with float64():
-            converted = adapt(convert(native), device=getattr(port, "device", "cpu"))
+        converted = _converted(convert, native, port)
         yield Study((reference, converted), pairing, names, (held, {}), (frozenset(), frozenset()))
+
+
+def _converted(convert: Convert, native: Any, port: Runs) -> Runs:
+    try:
+        with float64():
+            made = convert(native)
+    except Exception as error:
+        raise BuildError(
+            "convert",
+            f"raised {type(error).__name__} for the reference in float64: {error} (at {origin(error)})",
+            todo="Take the types of the port from the reference's weights.",
+        ) from error
+    return adapt(made, device=getattr(port, "device", "cpu"), place="convert")
 
 
 def _whole(pairing: Pairing, weights: Mapping[str, Any]) -> frozenset[str]:
@@ -93,10 +104,19 @@ def output_pairs(names: Names, runs: Sequence[Wide], masks: Mask) -> list[Pair]:
     for name, target in names:
         if name in runs[0].outputs and target in runs[1].outputs:
             ours, theirs = runs[0].outputs[name], runs[1].outputs[target]
+            if _of_padding(ours, masks):
+                continue
             if ours.shape == theirs.shape:
                 ours, theirs = valid_part(name, ours, masks), valid_part(name, theirs, masks)
             pairs.append(Pair(name, ours, theirs))
     return pairs
+
+
+def _of_padding(array: Array, masks: Mask) -> bool:
+    """Whether an output has values for pairs of tokens (attention), some of which are padding and mean nothing."""
+    return any(
+        array.ndim >= 4 and array.shape[-2:] == (mask.shape[1],) * 2 and not mask.all() for mask in masks.values()
+    )
 
 
 def rounding_of(found: Study, runs: Sequence[Wide], moved: Moved) -> dict[str, Any]:
@@ -138,7 +158,6 @@ def cotangents_for(
 
 
 def _mask(name: str, array: Array, masks: Mask) -> Array:
-
     mask = mask_for(name, array, masks)
     if mask is None:
         return np.ones(array.shape, bool)

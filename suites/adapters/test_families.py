@@ -274,3 +274,13 @@ def test_a_transformer_of_pytorch_is_tapped_layer_by_layer(torch):
     found = harness.check(encoder, copy.deepcopy(encoder), call)
     assert found.verdict is AGREE
     assert "layers.layers.1.norm2" in {tap.name for tap in found.taps}
+
+
+def test_a_conversion_that_raises_is_a_clear_error(net):
+    def convert(reference):
+        raise KeyError("norm.weight")
+
+    with pytest.raises(
+        harness.HarnessError, match=r"convert: raised KeyError for the reference in float64: 'norm.weight'"
+    ):
+        harness.check(net, copy.deepcopy(net), X, convert=convert)
