@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -158,11 +158,12 @@ class Differentiates(Protocol):
         *,
         optimizer: Optimizer,
         steps: int,
+        frozen: Collection[str] = (),
         state: State = STORED,
     ) -> dict[str, Array]:
         """Every weight and buffer after `steps` of the optimizer on that loss, in training mode, in float64.
 
-        Dropout is as for `run_training`.
+        Dropout is as for `run_training`. frozen: weights that the optimizer is not given.
         """
 
 

@@ -17,6 +17,9 @@ LONGEST = 512
 ROWS = 3
 """Sequences in a batch: of unequal lengths, one of them full."""
 
+LEFT = "padded left"
+"""How the names of probes begin that are padded on the left."""
+
 TOKENS = ("input_ids", "decoder_input_ids", "tokens", "ids")
 SPECIAL = (
     "pad_token_id",
@@ -118,7 +121,11 @@ class _Making:
         else:
             self.refuse("padding", "no attention mask is accepted on both sides")
             self.take("another batch, every token type, vocabulary's edges", text)
-        self.take("no mask, optional inputs left out", {name: text[name] for name in self.tokens})
+        bare = {name: text[name].copy() for name in self.tokens}
+        for name in self.tokens:
+            self._end(bare, name, np.ones_like(bare[name]))
+        self.take("no mask, optional inputs left out", bare)
+        self._gaps(bare)
         self._long(masks)
 
     def signals(self) -> None:
@@ -193,10 +200,19 @@ class _Making:
                 inputs[name] = np.where(inputs[mask] != 0, text[name], pad).astype(text[name].dtype)
                 if self.padding_row and not left and length > 2:
                     inputs[name][0, 2] = pad
+            self._end(inputs, name, inputs[mask])
         return inputs
 
+    def _end(self, inputs: dict[str, Array], name: str, mask: Array) -> None:
+        """Let every text end as the given ones do, if that is a token that says so: models look for it."""
+        ends = self.settings.get("eos_token_id")
+        last = [end for end in (ends if isinstance(ends, list) else [ends]) if end in self.arrays[name]]
+        if last:
+            at = mask.shape[1] - 1 - np.argmax(mask[:, ::-1] != 0, axis=1)
+            inputs[name][np.arange(len(at)), at] = last[0]
+
     def _left(self, text: Mapping[str, Array], masks: Mapping[str, str]) -> None:
-        name = "padded left, with position ids"
+        name = f"{LEFT}, with position ids"
         if "decoder_input_ids" in text:
             self.refuse(name, "an encoder-decoder is padded on the right")
         elif "position_ids" not in self.accepts:
@@ -206,6 +222,21 @@ class _Making:
             mask = inputs[masks[self.tokens[0]]]
             inputs["position_ids"] = np.maximum(np.cumsum(mask != 0, axis=1) - 1, 0)
             self.take(name, inputs)
+
+    def _gaps(self, bare: Mapping[str, Array]) -> None:
+        """Positions that begin again and leave some out: a shift of all of them shows nothing where distances count."""
+        name = "positions that leave some out"
+        if "position_ids" not in self.accepts or "decoder_input_ids" in bare:
+            self.refuse(name, "no position ids are accepted on both sides")
+            return
+        rows, length = bare[self.tokens[0]].shape
+        contexts = [int(v) for key in CONTEXTS if isinstance(v := self.settings.get(key), int) and v > 0]
+        positions = np.tile(np.cumsum(1 + np.arange(length) % 2) - 1, (rows, 1))
+        positions[-1, length // 2 :] = np.arange(length - length // 2)
+        if contexts and positions.max() >= min(contexts):
+            self.refuse(name, f"the context has {min(contexts)} positions, which the given inputs need")
+            return
+        self.take(name, {**bare, "position_ids": positions})
 
     def _long(self, masks: Mapping[str, str]) -> None:
         contexts = [int(v) for key in CONTEXTS if isinstance(v := self.settings.get(key), int) and v > 0]

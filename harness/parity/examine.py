@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from harness.adapters.protocols import Holds, Runs, UnsupportedError
-from harness.cases.probes import Probe, derive
+from harness.cases.probes import LEFT, Probe, Probes, derive
 from harness.parity.compare import Verdict
-from harness.parity.gradients import gradient_line, linked_by_gradients, open_neutral
+from harness.parity.gradients import doubtful, gradient_line, linked_by_gradients, open_neutral, without_idle
 from harness.parity.judge import Line, Mask, largest
 from harness.parity.linking import pair_weights
 from harness.parity.preflight import missing_line, notes_on, short_lines, summary
 from harness.parity.probing import decode_lines, probe_lines
-from harness.parity.study import Names, Study, study
+from harness.parity.study import Names, Study, same_framework, study
 from harness.parity.trace import Trace
 from harness.parity.training import training_lines
 from harness.parity.weights import Pairing
@@ -92,6 +92,9 @@ def examine(
             if open_neutral(pairing, reference, port) and set(checks) & {"float64", "gradients", "train"}:
                 with suppress(Exception), study(reference, port, pairing, names=names, seed=seed) as found:
                     pairing = linked_by_gradients(found, given, masks_of(call), seed=seed)
+            if doubtful(pairing, reference):
+                with suppress(Exception), study(reference, port, pairing, names=names, seed=seed) as found:
+                    pairing = without_idle(found, given)
             notes = tuple(notes_on(reference, port, pairing))
             lines += short_lines(sides)
     settings = reference.settings() if isinstance(reference, Holds) else {}
@@ -141,7 +144,7 @@ def _families(
     padded = [probe for probe in taken if probe.name.startswith(word)]
 
     def decode() -> Any:
-        for probe in (plain, *padded):
+        for probe in (plain, *padded, *_without_positions(found, padded, masks_of)):
             yield from decode_lines(found, probe, masks_of)
 
     return [
@@ -149,6 +152,21 @@ def _families(
         ("decode", decode),
         ("train", lambda: training_lines(found, richest, masks, seed=seed)),
     ]
+
+
+def _without_positions(
+    found: Study, padded: Sequence[Probe], masks_of: Callable[[Mapping[str, Any]], Mask]
+) -> list[Probe]:
+    """Padded probes without their position ids, where both sides make the same positions for the whole at once."""
+    probes = [
+        Probe(f"{LEFT}, positions left to the model", {k: v for k, v in probe.inputs.items() if k != "position_ids"})
+        for probe in padded
+        # In Flax positions with a cache are the caller's to give.
+        if "position_ids" in probe.inputs and same_framework(found)
+    ]
+    lines = probe_lines(found, Probes(tuple(probes)), masks_of)
+    agreed = {line.probe for line in lines if isinstance(line, Line) and line.verdict is Verdict.AGREE}
+    return [probe for probe in probes if probe.name in agreed]
 
 
 def _accepted(sides: Sequence[Runs]) -> frozenset[str]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from harness.adapters.protocols import Array, Differentiates, Gradients, Holds, UnsupportedError
+from harness.adapters.protocols import Array, Differentiates, Gradients, Holds, State, UnsupportedError
 from harness.cases.probes import Probe
 from harness.parity.judge import Line, Mask, Pair, judge, largest
 from harness.parity.layout import is_neutral
-from harness.parity.linking import pair_by_gradients
+from harness.parity.linking import pair_by_gradients, without
 from harness.parity.study import Study, cotangents_for, has_constants
-from harness.parity.weights import Link, Pairing
+from harness.parity.weights import Link, Pairing, kind_of
 
 
 def gradient_line(found: Study, probe: Probe, masks: Mask, *, seed: int) -> Line:
@@ -88,6 +89,42 @@ def open_neutral(pairing: Pairing, reference: Holds, port: Holds) -> bool:
     return any(ours[n].trained and is_neutral(ours[n].array) for n in names) and any(
         theirs[n].trained and is_neutral(theirs[n].array) for n in targets
     )
+
+
+def doubtful(pairing: Pairing, reference: Holds) -> list[Link]:
+    """Links to weights of the port that may be leftovers of a conversion.
+
+    That is: one of several for a weight of the reference, or one for a weight that the reference does not train.
+    """
+    counts = Counter((link.reference, link.reference_part) for link in pairing.certain)
+    trained = {name for name, weight in reference.weights().items() if weight.trained or kind_of(name) in STATISTICS}
+    return [
+        link
+        for link in pairing.certain
+        if link.port_part is None and (counts[link.reference, link.reference_part] > 1 or link.reference not in trained)
+    ]
+
+
+STATISTICS = ("mean", "var")
+
+
+def without_idle(found: Study, probe: Probe) -> Pairing:
+    """The pairing without doubtful links to weights on which no output of the port depends."""
+    reference, port = found.sides
+    if not (isinstance(reference, Holds) and isinstance(port, Holds)):
+        return found.pairing
+    links = doubtful(found.pairing, reference)
+    state, weights = found.states()[1], port.weights()
+    before = port.run_wide(probe.inputs, state=state).outputs
+
+    def unused(link: Link) -> bool:
+        base = state.values.get(link.port, weights[link.port].array)
+        moved = State({**state.values, link.port: np.asarray(base, np.float64) + 1.0})
+        after = port.run_wide(probe.inputs, state=moved).outputs
+        return all(np.array_equal(after[name], before[name], equal_nan=True) for name in before)
+
+    dropped = [link for link in links if unused(link)]
+    return without(found.pairing, dropped, (reference.weights(), weights))
 
 
 def linked_by_gradients(found: Study, probe: Probe, masks: Mask, *, seed: int) -> Pairing:

@@ -67,6 +67,7 @@ def judge(
     short: bool = False,
     islands: bool = False,
     contract: float = CONTRACT,
+    exact: float = EXACT,
 ) -> Line:
     """The line for these pairs, whose worst decides.
 
@@ -75,6 +76,7 @@ def judge(
     island, a table), up to `FACTOR` times, since its error is that of a whole computation; with islands, never less
     than that of float32 itself.
     contract: an error above it diverges, one below is within tolerance; times the scale where `Pair.scale` is given.
+    exact: used instead of `EXACT`.
     """
     blank = [pair.name for pair in pairs if not pair.reference.size]
     pairs = [pair for pair in pairs if pair.reference.size]
@@ -94,8 +96,8 @@ def judge(
     measured = [(pair, *_measure(pair)) for pair in pairs]
     worst, error, scale = max(measured, key=lambda each: each[1] / (each[2] or 1.0))
     every = tuple((pair.name, error, scale) for pair, error, scale in measured)
-    line = Line(check, probe, Verdict.AGREE, "", error, scale, EXACT * scale, worst.name, len(pairs), pairs=every)
-    disputed = {pair.name: (error, scale) for pair, error, scale in measured if error > EXACT * scale}
+    line = Line(check, probe, Verdict.AGREE, "", error, scale, exact * scale, worst.name, len(pairs), pairs=every)
+    disputed = {pair.name: (error, scale) for pair, error, scale in measured if error > exact * scale}
     if not disputed:
         return line
     allowed = _allowed(pairs, disputed, moved, FACTOR if short else STORED, islands=islands) if moved else {}
@@ -105,7 +107,7 @@ def judge(
     name, (error, scale) = max(unexplained.items(), key=lambda item: item[1][0] / (item[1][1] or 1.0))
     limit = contract * scale if any(pair.scale is not None for pair in pairs) else contract
     verdict = Verdict.DIVERGE if error > limit else Verdict.WITHIN_TOLERANCE
-    explained = max(allowed.get(name, 0.0), EXACT * scale)
+    explained = max(allowed.get(name, 0.0), exact * scale)
     reason = f"{name} is off by {error:.3g} on values up to {scale:.3g} in float64; rounding explains {explained:.2g}"
     return Line(check, probe, verdict, reason, error, scale, explained, name, len(pairs), pairs=every)
 

@@ -8,7 +8,7 @@ gradients.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -44,6 +44,19 @@ def pair_weights(
         if reference[link.reference].array.ndim == 2 and symmetric(reference[link.reference].array)
     )
     return Pairing(tuple(search.links), left_reference, left_port, different, ambiguous)
+
+
+def without(pairing: Pairing, dropped: Sequence[Link], weights: tuple[Collection[str], Collection[str]]) -> Pairing:
+    """The pairing without some links, whose weights of the port are idle: nothing depends on them."""
+    kept = tuple(link for link in pairing.links if link not in dropped)
+    linked = ({link.reference for link in kept}, {link.port for link in kept})
+    return replace(
+        pairing,
+        links=kept,
+        only_reference=tuple(name for name in weights[0] if name not in linked[0]),
+        only_port=tuple(name for name in weights[1] if name not in linked[1]),
+        idle=(*pairing.idle, *(link.port for link in dropped)),
+    )
 
 
 def _following(
@@ -193,8 +206,11 @@ class _Search:
         for name, array in self.left(self.reference, self.used_reference, neutral=False).items():
             others = self.left(self.port, self.used_port, neutral=False)
             for other, order, part in slices(array, others, self.close):
-                back = tuple(int(axis) for axis in np.argsort(order))
-                self.add(Link(name, other, back, reference_part=part, why="same values, as a slice of the reference's"))
+                del order  # of the port's axes; wanted is that of the reference's
+                turned = self.layout(part.of(array), self.port[other])
+                if turned is not None:
+                    why = "same values, as a slice of the reference's"
+                    self.add(Link(name, other, turned, reference_part=part, why=why))
 
     def by_module(self) -> None:
         """Neutral weights of a module whose other weights are linked, or that lies beside linked ones."""

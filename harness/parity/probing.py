@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from harness.adapters.protocols import Chunk, Decodes, UnsupportedError, Wide
-from harness.cases.probes import Probe, Probes
-from harness.parity.judge import Line, Mask, Moved, Pair, judge
-from harness.parity.study import Study, output_pairs, rounding_of
+from harness.cases.probes import LEFT, Probe, Probes
+from harness.parity.judge import Line, Mask, Moved, Pair, judge, mask_for
+from harness.parity.study import Names, Study, output_pairs, rounding_of
 from harness.parity.wide import stays_short
 
 
@@ -28,12 +28,25 @@ def probe_lines(
             yield probe.name, str(error)
             continue
         masks = masks_of(probe.inputs)
-        pairs = output_pairs(found.names, runs, masks)
+        pairs = output_pairs(_names_for(probe, found, runs, masks), runs, masks)
+        if not pairs:
+            yield probe.name, "no output has a value a token"
+            continue
         if any(np.isnan(pair.reference).any() for pair in pairs):
             yield probe.name, "the reference puts out NaN"
             continue
-        line = judge("forward", probe.name, pairs, **rounding_of(found, runs, _again(found, probe, masks, runs)))
+        kept = replace(found, names=_names_for(probe, found, runs, masks))
+        line = judge("forward", probe.name, pairs, **rounding_of(found, runs, _again(kept, probe, masks, runs)))
         yield replace(line, seconds=time.perf_counter() - start)
+
+
+def _names_for(probe: Probe, found: Study, runs: Sequence[Wide], masks: Mask) -> Names:
+    """The outputs that mean something: padded on the left, one that is pooled may be that of a padding token."""
+    if not probe.name.startswith(LEFT):
+        return found.names
+    outputs = runs[0].outputs
+    marked = {name for name, array in outputs.items() if mask_for(name, array, masks) is not None}
+    return [each for each in found.names if each[0] in marked]
 
 
 def _runs(found: Study, probe: Probe) -> list[Wide]:

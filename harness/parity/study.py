@@ -73,7 +73,9 @@ def study(
     held = {name: weight.array.astype(np.float64) for name, weight in weights.items()} | changed
     with reference.holding(held) as native:
         converted = _converted(convert, native, port)
-        yield Study((reference, converted), pairing, names, (held, {}), (frozenset(), frozenset()))
+        # What is trained was converted exactly; a table that only the reference stores was not.
+        tables = frozenset(name for name in pairing.only_reference if not weights[name].trained)
+        yield Study((reference, converted), pairing, names, (held, {}), (tables, frozenset()))
 
 
 def _converted(convert: Convert, native: Any, port: Runs) -> Runs:
@@ -117,6 +119,11 @@ def _of_padding(array: Array, masks: Mask) -> bool:
     return any(
         array.ndim >= 4 and array.shape[-2:] == (mask.shape[1],) * 2 and not mask.all() for mask in masks.values()
     )
+
+
+def same_framework(found: Study) -> bool:
+    """Whether both sides are of one framework, and so of its conventions."""
+    return len({side.describe().split()[0] for side in found.sides}) == 1
 
 
 def rounding_of(found: Study, runs: Sequence[Wide], moved: Moved) -> dict[str, Any]:

@@ -45,7 +45,11 @@ def test_what_cannot_be_taken_says_why():
     assert found.taken == ()
     assert "belong to these tokens" in next(iter(found.not_taken.values()))
     found = derive({"input_ids": CALL["input_ids"]}, accepts=frozenset({"input_ids"}), settings={}, seed=0)
-    assert set(found.not_taken) == {"padding", "the full context, more than one block or bucket"}
+    assert set(found.not_taken) == {
+        "padding",
+        "positions that leave some out",
+        "the full context, more than one block or bucket",
+    }
     found = derive(CALL, accepts=ACCEPTS, settings=SETTINGS | {"max_position_embeddings": 9000}, seed=0)
     assert f"{LONGEST} are tried" in found.not_taken["the context beyond that"]
     found = derive({"count": np.array(3)}, accepts=frozenset(), settings={}, seed=0)
@@ -71,3 +75,20 @@ def test_the_padding_token_counts_once_where_its_row_is_asked_for():
     found = derive(CALL, accepts=ACCEPTS, settings=SETTINGS, seed=0, padding_row=True)
     right = named(found)["unequal lengths"]
     assert ((right["input_ids"] == 0) & (right["attention_mask"] != 0)).sum() == 1
+
+
+def test_positions_begin_again_and_leave_some_out():
+    found = derive(CALL, accepts=ACCEPTS, settings=SETTINGS, seed=0)
+    positions = named(found)["positions that leave some out"]["position_ids"]
+    assert np.any(np.diff(positions[0]) == 2)
+    assert positions[-1, 3:].tolist() == [0, 1, 2]
+    short = derive(CALL, accepts=ACCEPTS, settings=SETTINGS | {"max_position_embeddings": 5}, seed=0)
+    assert "has 5 positions" in short.not_taken["positions that leave some out"]
+
+
+def test_a_text_ends_as_the_given_one_does():
+    call = CALL | {"input_ids": np.array([[5, 6, 7, 8, 9, 2]])}
+    probes = named(derive(call, accepts=ACCEPTS, settings=SETTINGS, seed=0))
+    right = probes["unequal lengths"]
+    assert [right["input_ids"][row, at] for row, at in ((0, 5), (1, 3), (2, 1))] == [2, 2, 2]
+    assert probes["padded left"]["input_ids"][:, -1].tolist() == [2, 2, 2]

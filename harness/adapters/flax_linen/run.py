@@ -36,12 +36,11 @@ class TransformersFlax:
 
     def program(self, *, dtype: str = "") -> Program:
         names = self._names()
-        module = _typed(self.model._module, dtype)
 
         def apply(weights: Weights, arrays: Mapping[str, Any], key: Any) -> tuple[Any, Weights]:
-            wanted = {} if key is None else {"train": True, "dropout_rng": key}
+            wanted = {} if key is None else {"train": True, "deterministic": False, "dropout_rng": key}
             switches = {name: value for name, value in wanted.items() if name in self.accepts()}
-            with self._having(module):
+            with self._having(_typed(self.model._module, dtype if _is_wide(weights) else "")):
                 result = self.model(**arrays, params=self._params(names, weights), **switches)
             # A model with batch statistics returns them beside its result when it trains.
             stateful = key is not None and isinstance(result, tuple) and len(result) == 2
@@ -78,7 +77,7 @@ class TransformersFlax:
         return found
 
     def has_training_mode(self) -> bool:
-        return "train" in self.accepts()
+        return bool(self.accepts() & {"train", "deterministic"})
 
     def holding(self, weights: Mapping[str, Any]) -> Any:
         copy = object.__new__(type(self.model))
@@ -123,9 +122,9 @@ class Linen:
 
     def program(self, *, dtype: str = "") -> Program:
         names = names_of(self._collections())
-        module = _typed(self.module, dtype)
 
         def apply(weights: Weights, arrays: Mapping[str, Any], key: Any) -> tuple[Any, Weights]:
+            module = _typed(self.module, dtype if _is_wide(weights) else "")
             variables = names.unflatten(weights)
             if key is None:
                 return self._apply(module, variables, arrays), {}
@@ -207,6 +206,11 @@ def _watched(tap: Tap | None) -> Iterator[None]:
         if tap is not None:
             stack.enter_context(tapped(lambda name, leaf: tap(name, to_numpy(leaf))))
         yield
+
+
+def _is_wide(weights: Weights) -> bool:
+    """Whether a model is run in its wanted type; where that cannot be traced, it is run as it is, in float32."""
+    return all(value.dtype != jnp.float32 for value in weights.values())
 
 
 def _typed(module: nn.Module, dtype: str) -> nn.Module:

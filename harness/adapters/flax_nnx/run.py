@@ -40,7 +40,8 @@ class Nnx:
     def program(self, *, dtype: str = "") -> Program:
         def apply(weights: Weights, arrays: Mapping[str, Any], key: Any) -> tuple[Any, Weights]:
             module = self._with(weights)
-            if dtype:
+            # Where a model cannot be traced in the wanted type, it is run as it is, in float32.
+            if dtype and all(value.dtype != jnp.float32 for value in weights.values()):
                 _set_type(module, dtype)
             # One of the two reaches every submodule's own switch.
             (nnx.Module.eval if key is None else nnx.Module.train)(module)  # type: ignore[no-untyped-call]

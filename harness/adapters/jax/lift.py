@@ -45,7 +45,7 @@ class Lift:
         """
 
         def lifted(noise: tuple[Any, Any] | None, *arguments: Any) -> Any:
-            program, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
+            program, shapes = _traced(function, arguments)
             self.islands.clear()
             self.constants = 0
             self._noise = noise
@@ -130,21 +130,55 @@ class Lift:
         return found
 
     def _constant(self, value: Any) -> Any:
-        if not _is_short(value):
+        if isinstance(value, jax.core.Tracer):
+            # It is being traced itself, where a scan or a condition repeats it.
+            return jnp.asarray(value, _lifted(value.dtype))
+        dtype = np.dtype(np.float32) if _was_short(value) else getattr(value, "dtype", None)
+        if dtype is None or _lifted(dtype) is dtype:
             return value
-        if np.ndim(value) == 0 and value.dtype == np.float32:
-            # A number that was written in a program: the shortest one that float32 rounds to this.
+        if np.ndim(value) == 0 and dtype == np.float32 and _digits(value) < DIGITS:
+            # A number that was written in a program, such as 1e-6: the shortest one that float32 rounds to this.
             return np.float64(str(np.float32(value)))
         self.constants += 1
-        exact = jnp.asarray(value, WIDER[value.dtype.name])
-        # A constant may be being traced itself, where a scan or a condition repeats it.
-        if self._noise is None or isinstance(value, jax.core.Tracer) or value.dtype.name == "complex64":
+        exact = jnp.asarray(value, WIDER[dtype.name])
+        if self._noise is None or dtype == np.complex64:
             return exact
         key, size = self._noise
-        unit = half_units(np.asarray(value).astype(np.float64), eps_of(value.dtype))
+        unit = half_units(np.asarray(value).astype(np.float64), eps_of(dtype))
         part = UNIFORM(jax.random.fold_in(key, self.constants), exact.shape, np.float64, -1.0, 1.0)
         return exact + size * unit * part
 
+
+def _was_short(value: Any) -> bool:
+    """Whether a scalar in float64 is one of float32 that was widened when the program was written down."""
+    if np.ndim(value) or getattr(value, "dtype", None) != np.float64 or not np.isfinite(value):
+        return False
+    # One half is the same in both types; 1e-6 and 1 / sqrt(8) are not.
+    return bool(np.abs(value) < 1e38 and np.float32(value) == value and float(str(np.float32(value))) != value)
+
+
+def _digits(value: Any) -> int:
+    """How many digits float32 needs to write the number down."""
+    return len(str(np.float32(value)).lower().split("e")[0].strip("-0.").replace(".", ""))
+
+
+def _traced(function: Callable[..., Any], arguments: Any) -> tuple[Any, Any]:
+    """The program and the shapes of its results, for float64; or for float32, where the model does not allow that.
+
+    A loop that begins with an explicit float32 cannot go on in float64: its program is widened afterwards instead.
+    """
+    try:
+        return jax.make_jaxpr(function, return_shape=True)(*arguments)
+    except TypeError:
+
+        def shorter(value: Any) -> Any:
+            return value.astype(np.float32) if getattr(value, "dtype", None) == np.float64 else value
+
+        return jax.make_jaxpr(function, return_shape=True)(*jax.tree.map(shorter, arguments))
+
+
+DIGITS = 7
+"""From as many on a number is taken for one that was computed: float32 holds 7.2 of them."""
 
 UNIFORM = jax.random.uniform
 """As it is: the program under test may run while others are held still."""

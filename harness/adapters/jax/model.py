@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -131,10 +131,11 @@ class JaxModel:
         *,
         optimizer: Optimizer,
         steps: int,
+        frozen: Collection[str] = (),
         state: State = STORED,
     ) -> dict[str, Array]:
         with self._wide() as program:
-            return program.train(inputs, cotangents, optimizer, steps, state)
+            return program.train(inputs, cotangents, optimizer, steps, frozen, state)
 
     def draw(
         self, inputs: Mapping[str, Any], *, draws: int, seed: int, state: State = STORED

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -93,6 +93,7 @@ class Program:
         cotangents: Mapping[str, Array],
         optimizer: Optimizer,
         steps: int,
+        frozen: Collection[str],
         state: State,
     ) -> dict[str, Array]:
         """Every weight after `steps` of the optimizer, in training mode, with no element dropped."""
@@ -128,7 +129,8 @@ class Program:
             found, changed = made(parameters, buffers, noise(state), arrays, dict(cotangents))
             buffers = {name: changed[name] for name in buffers}
             updates, memory = update(found, memory, parameters)
-            parameters = optax.apply_updates(parameters, updates)
+            stepped = optax.apply_updates(parameters, updates)
+            parameters = {name: parameters[name] if name in frozen else stepped[name] for name in parameters}
         return _to_numpy({**parameters, **buffers})
 
     def draw(self, inputs: Mapping[str, Any], draws: int, seed: int, state: State) -> list[dict[str, Array]]:

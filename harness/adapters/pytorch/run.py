@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -65,7 +65,10 @@ class TorchModel:
             return _collect(self._call(tensors | floats))
 
     def weights(self) -> dict[str, Weight]:
-        trained = {name for name, each in self.module.named_parameters()}
+        parameters = dict(self.module.named_parameters())
+        # A module without any that is trained was loaded to be used only.
+        frozen = not any(each.requires_grad for each in parameters.values())
+        trained = {name for name, each in parameters.items() if each.requires_grad or frozen}
         both = [*self.module.named_parameters(), *self.module.named_buffers()]
         return {
             name: Weight(view(each), name in trained, str(each.dtype).removeprefix("torch."))
@@ -78,10 +81,12 @@ class TorchModel:
 
     def settings(self) -> dict[str, Any]:
         configuration = getattr(self.module, "config", None)
-        found: dict[str, Any] = (
-            configuration.to_dict() if configuration is not None and hasattr(configuration, "to_dict") else {}
-        )
-        return found
+        if configuration is not None and hasattr(configuration, "to_dict"):
+            found: dict[str, Any] = configuration.to_dict()
+            return found
+        tables = (each for each in self.module.modules() if isinstance(each, torch.nn.Embedding))
+        rows = [each.padding_idx for each in tables if each.padding_idx is not None]
+        return {"pad_token_id": rows[0]} if rows else {}
 
     @contextmanager
     def holding(self, values: Mapping[str, Array]) -> Iterator[torch.nn.Module]:
@@ -133,9 +138,11 @@ class TorchModel:
         *,
         optimizer: Optimizer,
         steps: int,
+        frozen: Collection[str] = (),
         state: State = STORED,
     ) -> dict[str, Array]:
-        with self._wide(state) as device, in_training(self.module), trainable(self.module) as parameters:
+        with self._wide(state) as device, in_training(self.module), trainable(self.module) as every:
+            parameters = {name: each for name, each in every.items() if name not in frozen}
             chosen = OPTIMIZERS[optimizer](list(parameters.values()))
             with KeepAll():
                 for _ in range(steps):

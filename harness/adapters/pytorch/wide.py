@@ -27,7 +27,9 @@ def widened(module: torch.nn.Module, state: State = STORED) -> Iterator[None]:
         given = state.values.get(name)
         held = data.detach().clone() if given is None else torch.from_numpy(np.array(given)).to(data.device)
         exact: torch.Tensor = wide(held)
-        return _nudged(exact, generator, like=data.dtype) if state.moves(name) else exact
+        # Values that are given are such as float32 holds, whatever the module holds meanwhile.
+        like = data.dtype if given is None else torch.float32
+        return _nudged(exact, generator, like=like) if state.moves(name) else exact
 
     default = torch.get_default_dtype()
     try:
