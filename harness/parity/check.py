@@ -19,6 +19,7 @@ from harness.parity.compare import Array, Difference, Verdict, compare
 from harness.parity.comparison import Comparison
 from harness.parity.examine import Further, examine, repeated
 from harness.parity.judge import Line, Mask, mask_for
+from harness.parity.naming import Shapes, propose_names
 from harness.parity.short import PRECISIONS, short_lines
 from harness.parity.trace import Trace, record
 from harness.parity.wide import explain
@@ -88,6 +89,7 @@ def check(
     seconds: dict[str, float] = {}
     names = _Names(declared=tuple(outputs), mapping=mapping or {}, unmatched=unmatched or ({}, {}), place=name)
     found = []
+    shapes: tuple[Shapes, Shapes] = ({}, {})
     lines: list[Line] = []
     for number, call in enumerate(calls, start=1):
         masks = valid_masks(call, valid, name)
@@ -104,6 +106,8 @@ def check(
             with timed(seconds, "float64", progress):
                 compared = _explained(compared, sides, call, traces[0], masks)
         found.append(_numbered(compared, number))
+        if number == 1:
+            shapes = (dict(traces[0].shapes), dict(traces[1].shapes))
         del traces
     further = Further()
     if set(checks) - {"forward"}:
@@ -120,6 +124,7 @@ def check(
             step=lambda label: timed(seconds, label, progress),
         )
     lines += further.lines
+    proposals = () if mapping is not None else propose_names(found[0].alignment, *shapes, further.pairing)
     if precision in PRECISIONS:
         names_compared = tuple((pair.name, pair.port_name) for pair in found[0].outputs if pair.compared)
         with timed(seconds, precision, progress):
@@ -147,6 +152,7 @@ def check(
         islands=tuple(dict.fromkeys(place for call in found for place in call.islands)),
         lines=tuple(lines),
         notes=further.notes,
+        proposals=proposals,
         weights=further.weights,
         not_checked={**not_asked, **refusals, **further.not_checked},
         probes_not_taken=further.probes_not_taken,

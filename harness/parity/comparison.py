@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from harness.parity.align import Alignment
 from harness.parity.compare import Difference, Verdict
 from harness.parity.judge import Line
+from harness.parity.naming import Proposal
 from harness.register import Row, covered
 from harness.tolerance import Tolerance
 
@@ -21,6 +22,7 @@ class Comparison:
     outputs, taps: a difference per pair, in the order of execution; several calls are told apart as `name@2`.
     alignment: which taps were paired, left over, or excused.
     lines: the further claims, each with a verdict of its own: probes, gradients, decoding, training, preflight.
+    proposals: which taps that are left over may be one; nothing is paired by them.
     notes: what the preflight saw that is no fault by itself. weights: how the weights of both sides were linked.
     probes_not_taken: inputs that the case cannot take -> why.
     islands: places that computed in a shorter type although float64 was asked, as `reference: ...` or `port: ...`.
@@ -38,6 +40,7 @@ class Comparison:
     tolerance: Tolerance
     lines: tuple[Line, ...] = ()
     notes: tuple[str, ...] = ()
+    proposals: tuple[Proposal, ...] = ()
     weights: Mapping[str, Any] = field(default_factory=dict)
     probes_not_taken: Mapping[str, str] = field(default_factory=dict)
     islands: tuple[str, ...] = ()
@@ -128,6 +131,7 @@ class Comparison:
             "islands": list(self.islands),
             "lines": [line.to_dict() for line in self.lines],
             "notes": list(self.notes),
+            "proposals": [asdict(proposal) for proposal in self.proposals],
             "weights": dict(self.weights),
             "probes_not_taken": dict(self.probes_not_taken),
             "not_checked": dict(self.not_checked),

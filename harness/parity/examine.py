@@ -34,6 +34,7 @@ class Further:
     lines: tuple[Line, ...] = ()
     notes: tuple[str, ...] = ()
     weights: Mapping[str, Any] = field(default_factory=dict)
+    pairing: Pairing = field(default_factory=lambda: Pairing(()))
     probes_not_taken: Mapping[str, str] = field(default_factory=dict)
     not_checked: Mapping[str, str] = field(default_factory=dict)
 
@@ -131,7 +132,7 @@ def examine(
                     not_checked[check] = (
                         f"raised {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
                     )
-    return Further(tuple(lines), notes, summary(pairing), not_taken, not_checked)
+    return Further(tuple(lines), notes, summary(pairing), pairing, not_taken, not_checked)
 
 
 def _families(

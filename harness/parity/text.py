@@ -12,6 +12,8 @@ from harness.parity.judge import Line
 
 WIDTH = 80
 LABEL = 11
+OUTPUTS = 3
+"""Outputs that are shown: the screen has room for no more."""
 
 
 def failure_text(comparison: Comparison) -> str:
@@ -23,10 +25,15 @@ def failure_text(comparison: Comparison) -> str:
     lines = [f"{comparison.name}: {words}", *_row("reference", comparison.reference), *_row("port", comparison.port)]
     if comparison.reason:
         lines += _row("why", comparison.reason)
+    shown = _worst_first(comparison)[:OUTPUTS]
     for pair in comparison.outputs:
+        if pair not in shown:
+            continue
         lines += _row("output", _measured(pair, comparison.tolerance.atol))
         lines += _row("float64", _rounding(pair))
         lines += _row("worst", _worst(pair))
+    if len(comparison.outputs) > OUTPUTS:
+        lines += _row("outputs", f"and {len(comparison.outputs) - OUTPUTS} more, none worse")
     lines += _taps(comparison)
     lines += _further(comparison)
     lines += _not_checked(comparison.not_checked)
@@ -36,11 +43,21 @@ def failure_text(comparison: Comparison) -> str:
         )
     if comparison.islands and any(pair.rounding and pair.rounding.by == "floor" for pair in comparison.outputs):
         lines += _row("islands", _some(list(comparison.islands)))
+    if comparison.proposals:
+        certain = [each for each in comparison.proposals if each.certain]
+        some = [f"{each.reference} = {each.port}" for each in (certain or comparison.proposals)]
+        count = f"{len(certain)} certain, {len(comparison.proposals) - len(certain)} proposed, none applied"
+        lines += _row("names", f"{count}: {_some(some, 2)}")
     if comparison.unmatched:
         lines += _row("left over", _some(list(comparison.unmatched)))
     for note in comparison.notes[:3]:
         lines += _row("note", note)
     return "\n".join(lines)
+
+
+def _worst_first(comparison: Comparison) -> list[Difference]:
+    order = [Verdict.DIVERGE, Verdict.INCONCLUSIVE, Verdict.WITHIN_TOLERANCE, Verdict.AGREE]
+    return sorted(comparison.outputs, key=lambda pair: (order.index(pair.verdict), -pair.error))
 
 
 def _row(label: str, text: str) -> list[str]:
