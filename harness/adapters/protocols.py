@@ -205,5 +205,17 @@ class Decodes(Protocol):
         """
 
 
+@runtime_checkable
+class Generates(Protocol):
+    """Can go on with a text by itself."""
+
+    def generate(self, inputs: Mapping[str, Any], *, steps: int) -> Array:
+        """The tokens given and up to `steps` more, each the likeliest, with the weights and types as they are.
+
+        Raises:
+            UnsupportedError: the model has no such method.
+        """
+
+
 class UnsupportedError(Exception):
     """A model cannot do what is asked, for the reason given; the check that asked is listed as not made."""

@@ -12,6 +12,7 @@ import numpy as np
 from harness.adapters.protocols import Holds, Runs, UnsupportedError
 from harness.cases.probes import LEFT, Probe, Probes, derive
 from harness.parity.compare import Verdict
+from harness.parity.generation import generation_line
 from harness.parity.gradients import doubtful, gradient_line, linked_by_gradients, open_neutral, without_idle
 from harness.parity.judge import Line, Mask, largest
 from harness.parity.linking import pair_weights
@@ -151,8 +152,21 @@ def _families(
     return [
         ("gradients", lambda: [gradient_line(found, richest, masks, seed=seed)]),
         ("decode", decode),
+        ("decode", lambda: _generation(found, plain)),
         ("train", lambda: training_lines(found, richest, masks, seed=seed)),
     ]
+
+
+def _generation(found: Study, probe: Probe) -> Any:
+    """A line, or why there is none: that decoding was checked stays true without it."""
+    reference = found.sides[0]
+    ends = reference.settings().get("eos_token_id") if isinstance(reference, Holds) else None
+    try:
+        return [generation_line(found.sides, probe.inputs, ends=ends if isinstance(ends, list) else [ends or -1])]
+    except UnsupportedError as error:
+        return [("generation", str(error))]
+    except Exception as error:
+        return [("generation", f"raised {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")]
 
 
 def _without_positions(

@@ -66,6 +66,13 @@ class TransformersFlax:
                 self.model, self._params(self._names(), weights), split(inputs)[0], chunks, compiling
             )
 
+    def generate(self, arrays: Mapping[str, Any], steps: int) -> Any:
+        if not hasattr(self.model, "init_cache"):
+            raise UnsupportedError("the model does not generate")
+        ids = arrays["input_ids"]
+        longest = ids.shape[1] + steps
+        return self.model.generate(ids, max_length=longest, do_sample=False, num_beams=1, pad_token_id=0).sequences
+
     def watching(self, tell: Callable[[str, Any], None]) -> AbstractContextManager[None]:
         return tapped(tell, traced=True)
 
@@ -156,6 +163,9 @@ class Linen:
             return run(variables, arrays)
 
         return incremental(call, collect, inputs, chunks, self.accepts())
+
+    def generate(self, _arrays: Mapping[str, Any], _steps: int) -> Any:
+        raise UnsupportedError("the model does not generate")
 
     def watching(self, tell: Callable[[str, Any], None]) -> AbstractContextManager[None]:
         return tapped(tell, traced=True)

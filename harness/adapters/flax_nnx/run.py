@@ -72,6 +72,9 @@ class Nnx:
 
         return incremental(call, collect, inputs, chunks, self.accepts())
 
+    def generate(self, _arrays: Mapping[str, Any], _steps: int) -> Any:
+        raise UnsupportedError("the model does not generate")
+
     def watching(self, tell: Callable[[str, Any], None]) -> AbstractContextManager[None]:
         del tell
         raise UnsupportedError("the modules of an NNX model are made anew inside a compiled function")

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import jax
 
-from harness.adapters.jax.arrays import collect, to_jax
+from harness.adapters.jax.arrays import collect, to_jax, to_numpy
 from harness.adapters.jax.lift import Lift
 from harness.adapters.jax.program import Program, compiled, noise
 from harness.adapters.jax.session import session
@@ -51,6 +51,9 @@ class Kind(Protocol):
 
     def watching(self, tell: Callable[[str, Any], None]) -> AbstractContextManager[None]:
         """While open, what every module puts out goes to `tell`, also while it is being traced."""
+
+    def generate(self, _arrays: Mapping[str, Any], _steps: int) -> Any:
+        """The tokens given and up to `steps` more, each the likeliest."""
 
     def accepts(self) -> frozenset[str]:
         """The names of the arguments that the model takes."""
@@ -157,6 +160,10 @@ class JaxModel:
             outputs = self.kind.decode(program, inputs, chunks, compiling, program.widened(state))
             places = tuple(dict.fromkeys(place for lift in used for place in lift.places))
             return Wide(outputs, places, sum(lift.constants for lift in used))
+
+    def generate(self, inputs: Mapping[str, Any], *, steps: int) -> Array:
+        with session(device=self.device, precision=self.precision):
+            return to_numpy(self.kind.generate(to_jax(inputs), steps))
 
     def describe(self) -> str:
         return self.kind.describe()

@@ -12,7 +12,19 @@ import torch
 from harness.adapters.calling import argument_names, bind
 from harness.adapters.decoding import incremental
 from harness.adapters.leaves import named_outputs
-from harness.adapters.protocols import STORED, Array, Chunk, Gradients, Optimizer, State, Statistics, Tap, Weight, Wide
+from harness.adapters.protocols import (
+    STORED,
+    Array,
+    Chunk,
+    Gradients,
+    Optimizer,
+    State,
+    Statistics,
+    Tap,
+    UnsupportedError,
+    Weight,
+    Wide,
+)
 from harness.adapters.pytorch.session import inference
 from harness.adapters.pytorch.taps import tapped, to_numpy, to_tensor, view, watched
 from harness.adapters.pytorch.training import OPTIMIZERS, KeepAll, in_training, loss_of, trainable
@@ -175,6 +187,16 @@ class TorchModel:
                 lambda step: self._call(_wide_tensors(step, device), lift), _collect, inputs, chunks, self.accepts()
             )
             return Wide(outputs, lift.places)
+
+    def generate(self, inputs: Mapping[str, Any], *, steps: int) -> Array:
+        able = getattr(self.module, "can_generate", lambda: False)
+        if not able():
+            raise UnsupportedError("the model does not generate")
+        with inference(self.module, device=self.device, precision=self.precision) as device:
+            tensors = {name: to_tensor(value, device) for name, value in inputs.items()}
+            module: Any = self.module
+            found = module.generate(**tensors, max_new_tokens=steps, do_sample=False, num_beams=1, pad_token_id=0)
+            return to_numpy(found)
 
     def describe(self) -> str:
         return f"PyTorch {type(self.module).__name__}"

@@ -1,0 +1,58 @@
+"""Both sides go on with the same texts by themselves: the same tokens, or tokens between which rounding decides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from harness.adapters.protocols import Array, Generates, Runs, UnsupportedError
+from harness.parity.compare import Verdict
+from harness.parity.judge import Line
+
+STEPS = 6
+TIE = 1e-4
+"""Times the largest logit: two candidates that are nearer to each other than this are a matter of rounding in float32,
+which moves the logits of SmolLM2-135M by 3e-6 of theirs."""
+
+
+def generation_line(sides: Sequence[Runs], inputs: Mapping[str, Any], *, ends: Sequence[int]) -> Line:
+    """Greedy generation, with the stored weights in float32, compared row by row up to the end of each text.
+
+    ends: the tokens that end a text.
+
+    Raises:
+        UnsupportedError: a side does not generate, or the inputs are more than tokens.
+    """
+    able = [side for side in sides if isinstance(side, Generates)]
+    if len(able) < 2:
+        raise UnsupportedError("a side is a function of Python, which does not generate")
+    if "decoder_input_ids" in inputs or "input_ids" not in inputs:
+        raise UnsupportedError("only decoders that are given tokens are asked to generate")
+    call = {"input_ids": np.asarray(inputs["input_ids"])}
+    start = call["input_ids"].shape[1]
+    ours, theirs = (side.generate(call, steps=STEPS) for side in able)
+    if ours.shape[1] == start:
+        return Line("generation", "greedy", Verdict.INCONCLUSIVE, "the reference generated nothing")
+    compared = 0
+    for row in range(len(ours)):
+        for at in range(start, ours.shape[1]):
+            token = int(ours[row, at])
+            other = int(theirs[row, at]) if at < theirs.shape[1] else -1
+            if token != other and not _tied(sides[0], ours[row : row + 1, :at], token, other):
+                reason = f"text {row}, position {at}: token {token} in the reference, {other} in the port"
+                return Line("generation", "greedy", Verdict.DIVERGE, reason, where=f"position {at}", compared=compared)
+            compared += 1
+            if token != other or token in ends:
+                break
+    return Line("generation", "greedy", Verdict.AGREE, compared=compared)
+
+
+def _tied(reference: Runs, text: Array, one: int, other: int) -> bool:
+    """Whether the reference itself hardly prefers one token to the other after that text."""
+    logits = next((a for a in reference.run_wide({"input_ids": text}).outputs.values() if a.ndim == 3), None)
+    if logits is None or other < 0:
+        return False
+    last = logits[0, -1]
+    return bool(abs(last[one] - last[other]) <= TIE * np.abs(last[np.isfinite(last)]).max())
