@@ -30,7 +30,9 @@ def generation_line(sides: Sequence[Runs], inputs: Mapping[str, Any], *, ends: S
         raise UnsupportedError("a side is a function of Python, which does not generate")
     if "decoder_input_ids" in inputs or "input_ids" not in inputs:
         raise UnsupportedError("only decoders that are given tokens are asked to generate")
-    call = {"input_ids": np.asarray(inputs["input_ids"])}
+    ids = np.asarray(inputs["input_ids"])
+    # Given, since a side that makes its own may take a token of the text for padding.
+    call = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
     start = call["input_ids"].shape[1]
     ours, theirs = (side.generate(call, steps=STEPS) for side in able)
     if ours.shape[1] == start:

@@ -71,7 +71,8 @@ class TransformersFlax:
             raise UnsupportedError("the model does not generate")
         ids = arrays["input_ids"]
         longest = ids.shape[1] + steps
-        return self.model.generate(ids, max_length=longest, do_sample=False, num_beams=1, pad_token_id=0).sequences
+        found = self.model.generate(**arrays, max_length=longest, do_sample=False, num_beams=1, pad_token_id=0)
+        return found.sequences
 
     def watching(self, tell: Callable[[str, Any], None]) -> AbstractContextManager[None]:
         return tapped(tell, traced=True)
