@@ -190,6 +190,7 @@ class _Making:
     def _padded(self, text: Mapping[str, Array], masks: Mapping[str, str], *, left: bool = False) -> dict[str, Array]:
         inputs = dict(text)
         for name, mask in masks.items():
+            inputs[name] = text[name].copy()
             rows, length = text[name].shape
             kept = np.maximum(1, length - np.arange(rows) * max(1, length // 3))
             place = np.arange(length)

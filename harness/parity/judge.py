@@ -91,13 +91,14 @@ def judge(
         if not np.array_equal(_odd(pair.reference), _odd(pair.port)):
             reason = f"{pair.name}: NaN or infinite on one side only"
             return Line(check, probe, Verdict.DIVERGE, reason, where=pair.name, compared=len(pairs))
-    if all(np.isnan(pair.reference).any() for pair in pairs):
-        return Line(check, probe, Verdict.INCONCLUSIVE, "NaN on both sides", compared=len(pairs))
     measured = [(pair, *_measure(pair)) for pair in pairs]
     worst, error, scale = max(measured, key=lambda each: each[1] / (each[2] or 1.0))
     every = tuple((pair.name, error, scale) for pair, error, scale in measured)
     line = Line(check, probe, Verdict.AGREE, "", error, scale, exact * scale, worst.name, len(pairs), pairs=every)
     disputed = {pair.name: (error, scale) for pair, error, scale in measured if error > exact * scale}
+    nan = [pair.name for pair in pairs if np.isnan(pair.reference).any()]
+    if nan and not disputed:
+        return replace(line, verdict=Verdict.INCONCLUSIVE, reason=f"NaN on both sides in {', '.join(nan[:3])}")
     if not disputed:
         return line
     allowed = _allowed(pairs, disputed, moved, FACTOR if short else STORED, islands=islands) if moved else {}

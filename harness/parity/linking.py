@@ -111,7 +111,11 @@ def pair_by_gradients(
     taken = ({link.reference for link in found}, {link.port for link in found})
     kept = [link for link in pairing.links if link.certain or not (link.reference in taken[0] or link.port in taken[1])]
     linked = ({link.reference for link in (*kept, *found)}, {link.port for link in (*kept, *found)})
-    still = [name for name in names[1] if name in gradients[1] and name not in search.port]
+    still = [
+        name
+        for name in names[1]
+        if name in gradients[1] and float(np.abs(gradients[1][name]).max(initial=0.0)) <= EXACT * scale
+    ]
     return replace(
         pairing,
         idle=tuple(still),

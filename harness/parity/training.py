@@ -67,6 +67,8 @@ def training_lines(found: Study, probe: Probe, masks: Mask, *, seed: int) -> Ite
             raise UnsupportedError(f"{side.describe()} has no training mode")
     if _statistics(found.pairing.only_reference) and not _statistics(_weight_names(sides[1])):
         raise UnsupportedError("the port has no batch statistics, so that it cannot be trained as the reference is")
+    if any(np.isnan(pair.reference).any() for pair in pairs(both)):
+        raise UnsupportedError("the reference puts out NaN in training mode")
     restless = [_differ(one, other) for one, other in zip(both, run(seed=1), strict=True)]
     if restless[0]:
         if same_framework(found) and not (restless[1] or both[1].dropped or both[1].uniform):
@@ -92,13 +94,19 @@ def training_lines(found: Study, probe: Probe, masks: Mask, *, seed: int) -> Ite
     pairing = found.pairing
     left = [name for name in (*pairing.only_reference, *pairing.only_port) if name not in pairing.idle]
     if found.pairing.proposed or _trained_left(found, left):
-        what = f"{len(left)} weights have no counterpart" if left else "some links are only proposed"
-        yield "train", f"{what} on the other side, so that the steps move different things"
+        yield (
+            "train",
+            f"{len(left)} weights have no counterpart that is proved, so that the steps move different things",
+        )
         return
     cotangents = cotangents_for(found, probe, masks, seed, training=True)
     for optimizer in OPTIMIZERS:
         start = time.perf_counter()
-        line = _steps_line(found, sides, probe, cotangents, optimizer, both, left_out=conventional)
+        try:
+            line = _steps_line(found, sides, probe, cotangents, optimizer, both, left_out=conventional)
+        except UnsupportedError as error:
+            yield LABELS[optimizer], str(error)
+            continue
         yield replace(line, seconds=time.perf_counter() - start)
 
 
@@ -174,6 +182,8 @@ def _steps_line(
             side.train(probe.inputs, cotangent, optimizer=optimizer, steps=STEPS, frozen=names, state=state)
             for side, cotangent, names, state in zip(sides, cotangents, held, found.states(nudge), strict=True)
         ]
+        if not all(np.isfinite(each).all() for each in after[0].values()):
+            raise UnsupportedError("the reference's weights are no numbers afterwards")
         scale = max(largest(each) for each in after[0].values())
         pairs = []
         for link in found.pairing.certain:

@@ -137,3 +137,15 @@ def test_healthy_weights_have_no_neutral_and_no_lost_value():
 
 def test_a_trained_matrix_stays_as_it_is():
     assert healthy(held(dense__weight=drawn(32, 32)), frozenset({"dense.weight"}), seed=0) == {}
+
+
+def test_a_parameter_of_the_port_that_matters_is_never_idle():
+    folded = drawn(4, 4)
+    reference = held(conv__weight=drawn(4, 4), norm__weight=np.ones(4, np.float32))
+    port = held(conv__weight=folded, conv__bias=np.zeros(4, np.float32))
+    gradients = (
+        {"conv.weight": drawn(4, 4), "norm.weight": drawn(4)},
+        {"conv.weight": drawn(4, 4), "conv.bias": drawn(4)},
+    )
+    found = pair_by_gradients(pair_weights(reference, port), (reference, port), gradients)
+    assert found.idle == ()

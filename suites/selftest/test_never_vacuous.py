@@ -53,6 +53,9 @@ def test_nan_is_not_equal_to_nan():
     nan = np.full(3, np.nan)
     assert judge("gradients", "nan", [Pair("a", nan, nan)]).verdict is Verdict.INCONCLUSIVE
     assert judge("gradients", "nan", [Pair("a", np.ones(3), nan)]).verdict is Verdict.DIVERGE
+    good, bad = Pair("b", np.ones(3), np.ones(3)), Pair("c", np.ones(3), np.zeros(3))
+    assert judge("gradients", "nan", [good, Pair("a", nan, nan)]).verdict is Verdict.INCONCLUSIVE
+    assert judge("gradients", "nan", [bad, Pair("a", nan, nan)]).verdict is Verdict.DIVERGE
 
 
 def test_a_scale_and_a_shift_that_correlation_does_not_see_are_found():

@@ -92,3 +92,12 @@ def test_a_text_ends_as_the_given_one_does():
     right = probes["unequal lengths"]
     assert [right["input_ids"][row, at] for row, at in ((0, 5), (1, 3), (2, 1))] == [2, 2, 2]
     assert probes["padded left"]["input_ids"][:, -1].tolist() == [2, 2, 2]
+
+
+def test_the_end_of_one_probe_does_not_stand_in_another():
+    call = CALL | {"input_ids": np.array([[5, 6, 7, 8, 9, 2]])}
+    settings = {key: value for key, value in SETTINGS.items() if key != "pad_token_id"}
+    right = named(derive(call, accepts=ACCEPTS, settings=settings, seed=0))["unequal lengths"]
+    assert (right["input_ids"] == 2).sum() == 3
+    left = named(derive(call, accepts=ACCEPTS, settings=settings, seed=0))["padded left"]
+    assert (left["input_ids"] == 2).sum() == 3
