@@ -36,7 +36,7 @@ def token_name(inputs: Mapping[str, Any]) -> str:
     """
     name = next((name for name in TOKENS if name in inputs), None)
     if name is None:
-        raise UnsupportedError(f"none of the inputs {list(inputs)} holds tokens")
+        raise UnsupportedError("the inputs hold no tokens")
     return name
 
 

@@ -14,6 +14,9 @@ Tap = Callable[[str, Array], None]
 """Called with the path of a module and what it put out, in the order of execution."""
 
 Optimizer = Literal["sgd", "adamw"]
+LEARNING_RATE: dict[Optimizer, float] = {"sgd": 0.05, "adamw": 0.01}
+MOMENTUM, WEIGHT_DECAY = 0.9, 0.01
+"""Of SGD, and of AdamW: steps as large as a float64 comparison after three of them can use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,7 @@ class Gradients:
     parameters: Mapping[str, Array]
     inputs: Mapping[str, Array]
     islands: tuple[str, ...] = ()
+    constants: int = 0
 
 
 @runtime_checkable

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -126,7 +126,7 @@ class _Making:
             self._end(bare, name, np.ones_like(bare[name]))
         self.take("no mask, optional inputs left out", bare)
         self._gaps(bare)
-        self._long(masks)
+        self._long()
 
     def signals(self) -> None:
         """Floats: other sizes of images, other lengths, loud and quiet."""
@@ -143,14 +143,12 @@ class _Making:
             new[-1] *= 30.0
             new[0] *= np.float32(1e-3)
         self.take("another batch, loud and quiet", {**rows, main: new})
-        alone = {n: a for n, a in self.arrays.items() if n == main}
         if array.ndim == 4:
-            self._image(main, drawn, alone)
+            self._image(main, drawn)
         elif array.ndim in (2, 3) and main in ("input_values", "input_features"):
             self.take("another length", {main: drawn((*array.shape[:-1], array.shape[-1] + 37))})
 
-    def _image(self, main: str, drawn: Any, alone: Mapping[str, Array]) -> None:
-        del alone
+    def _image(self, main: str, drawn: Callable[[tuple[int, ...]], Array]) -> None:
         shape = list(self.arrays[main].shape)
         # Channels are the shortest of the three axes, wherever they are.
         axes = [1, 2, 3]
@@ -231,7 +229,7 @@ class _Making:
             self.refuse(name, "no position ids are accepted on both sides")
             return
         rows, length = bare[self.tokens[0]].shape
-        contexts = [int(v) for key in CONTEXTS if isinstance(v := self.settings.get(key), int) and v > 0]
+        contexts = self._numbers(CONTEXTS)
         positions = np.tile(np.cumsum(1 + np.arange(length) % 2) - 1, (rows, 1))
         positions[-1, length // 2 :] = np.arange(length - length // 2)
         if contexts and positions.max() >= min(contexts):
@@ -239,23 +237,24 @@ class _Making:
             return
         self.take(name, {**bare, "position_ids": positions})
 
-    def _long(self, masks: Mapping[str, str]) -> None:
-        contexts = [int(v) for key in CONTEXTS if isinstance(v := self.settings.get(key), int) and v > 0]
-        buckets = [2 * int(v) for key in BUCKETS if isinstance(v := self.settings.get(key), int) and v > 0]
+    def _numbers(self, keys: Sequence[str]) -> list[int]:
+        return [int(v) for key in keys if isinstance(v := self.settings.get(key), int) and v > 0]
+
+    def _long(self) -> None:
+        contexts = self._numbers(CONTEXTS)
+        buckets = [2 * length for length in self._numbers(BUCKETS)]
         name = "the full context, more than one block or bucket"
         if not contexts and not buckets:
             self.refuse(name, "the reference's configuration names no longest context, block or bucket")
             return
         whole = min(contexts) if contexts else max(buckets)
         length = min(whole, LONGEST)
-        # Some models count positions from behind the padding token, and have that many fewer.
         given = max(self.arrays[name].shape[1] for name in self.tokens)
         if length <= given:
             self.refuse(name, f"the given inputs have its {length} tokens already")
             return
         if whole > LONGEST:
             self.refuse("the context beyond that", f"it has {whole} tokens, of which {LONGEST} are tried")
-        del masks
         self.take(name, self._text(dict.fromkeys(self.tokens, length), rows=1))
 
     def _vocabulary(self, name: str) -> Array:

@@ -20,7 +20,7 @@ from harness.parity.comparison import Comparison
 from harness.parity.examine import Further, examine, repeated
 from harness.parity.judge import Line, Mask, mask_for
 from harness.parity.naming import Shapes, propose_names
-from harness.parity.short import PRECISIONS, short_lines
+from harness.parity.precision import PRECISIONS, precision_lines
 from harness.parity.trace import Trace, record
 from harness.parity.wide import explain
 from harness.tolerance import Tolerance
@@ -128,8 +128,14 @@ def check(
     if precision in PRECISIONS:
         names_compared = tuple((pair.name, pair.port_name) for pair in found[0].outputs if pair.compared)
         with timed(seconds, precision, progress):
-            first = valid_masks(calls[0], valid, name)
-            lines += short_lines(sides, calls[0], names=names_compared, masks=first, precision=precision, device=device)
+            lines += precision_lines(
+                sides,
+                calls[0],
+                names=names_compared,
+                masks=valid_masks(calls[0], valid, name),
+                precision=precision,
+                device=device,
+            )
     # Calls of one model differ in little else than their arrays: the one that left most over speaks for all.
     alignment = max((call.alignment for call in found), key=lambda each: len(each.unmatched))
     complaints = [complaint for call in found for complaint in call.complaints]

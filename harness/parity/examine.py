@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,11 +12,12 @@ import numpy as np
 from harness.adapters.protocols import Holds, Runs, UnsupportedError
 from harness.cases.probes import LEFT, Probe, Probes, derive
 from harness.parity.compare import Verdict
+from harness.parity.floor import largest
 from harness.parity.generation import generation_line
 from harness.parity.gradients import doubtful, gradient_line, linked_by_gradients, open_neutral, without_idle
-from harness.parity.judge import Line, Mask, largest
+from harness.parity.judge import Line, Mask
 from harness.parity.linking import pair_weights
-from harness.parity.preflight import missing_line, notes_on, short_lines, summary
+from harness.parity.preflight import half_precision_lines, missing_line, notes_on, summary
 from harness.parity.probing import decode_lines, probe_lines
 from harness.parity.study import Names, Study, same_framework, study
 from harness.parity.trace import Trace
@@ -91,14 +92,22 @@ def examine(
     if isinstance(reference, Holds) and isinstance(port, Holds):
         with step("link weights"):
             pairing = pair_weights(reference.weights(), port.weights(), mapping)
-            if open_neutral(pairing, reference, port) and set(checks) & {"float64", "gradients", "train"}:
-                with suppress(Exception), study(reference, port, pairing, names=names, seed=seed) as found:
-                    pairing = linked_by_gradients(found, given, masks_of(call), seed=seed)
-            if doubtful(pairing, reference):
-                with suppress(Exception), study(reference, port, pairing, names=names, seed=seed) as found:
-                    pairing = without_idle(found, given)
-            notes = tuple(notes_on(reference, port, pairing))
-            lines += short_lines(sides)
+            refined: list[tuple[bool, Callable[[Study], Pairing]]] = [
+                (
+                    open_neutral(pairing, reference, port) and bool(set(checks) & {"float64", "gradients", "train"}),
+                    lambda found: linked_by_gradients(found, given, masks_of(call), seed=seed),
+                ),
+                (bool(doubtful(pairing, reference)), lambda found: without_idle(found, given)),
+            ]
+            for wanted, refine in refined:
+                try:
+                    if wanted:
+                        with study(reference, port, pairing, names=names, seed=seed) as found:
+                            pairing = refine(found)
+                except Exception as error:  # what a model cannot do is said again by the check that needs it
+                    notes = (*notes, f"weights are linked without a run: it raised {type(error).__name__}: {error}")
+            notes = (*notes, *notes_on(reference, port, pairing))
+            lines += half_precision_lines(sides)
     settings = reference.settings() if isinstance(reference, Holds) else {}
     probes = derive(
         call,
@@ -113,9 +122,7 @@ def examine(
         taken = [given]
         if "float64" in checks:
             with step("probes"):
-                # As it is stored, the given call has been judged already.
-                first = (given,) if found.values[0] or convert else ()
-                every = replace(probes, taken=(*first, *probes.taken))
+                every = replace(probes, taken=(given, *probes.taken))
                 collect("probes", probe_lines(found, every, masks_of))
                 done = {line.probe for line in lines}
                 taken = [given, *(probe for probe in probes.taken if probe.name in done)]

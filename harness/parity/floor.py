@@ -72,11 +72,11 @@ def measure(
     # What is not finite, or was filled in by a mask, is the type's own and has no counterpart in float64.
     numbers = np.isfinite(ref32) & (np.abs(ref32) < FILL)
     ref32, ref64 = ref32[numbers], _valid(reference64, mask)[numbers]
-    scale = _largest(ref64)
-    floor = max(_largest(ref32 - ref64), EPS32 * scale)
+    scale = largest(ref64)
+    floor = max(largest(ref32 - ref64), EPS32 * scale)
     difference = None if port64 is None else ref64 - _valid(port64, mask)[numbers]
     # NaN in float64 alone would otherwise count as no error at all.
-    error64 = _largest(difference) if difference is not None and np.isfinite(difference).all() else None
+    error64 = largest(difference) if difference is not None and np.isfinite(difference).all() else None
     if error64 is not None and error64 <= EXACT * scale:
         return Rounding(error64, scale, floor, explained=True, by="float64")
     if error64 is None or islands:
@@ -94,7 +94,7 @@ def allow_stored(
 
     sides: of either side, the output in float64 and those with its weights moved, one a draw.
     """
-    stored = max(_largest(_valid(moved, mask) - _valid(base, mask)) for base, draws in sides for moved in draws)
+    stored = max(largest(_valid(moved, mask) - _valid(base, mask)) for base, draws in sides for moved in draws)
     explained = found.error64 is not None and found.error64 <= STORED * stored
     return Rounding(found.error64, found.scale64, found.floor, explained=explained, by="stored weights", stored=stored)
 
@@ -104,7 +104,7 @@ def _valid(array: Array, mask: Array | None) -> Array:
     return chosen if np.iscomplexobj(chosen) else chosen.astype(np.float64)
 
 
-def _largest(array: Array) -> float:
-    """The largest absolute value; what is not finite does not count here, `compare` has judged it."""
-    with np.errstate(invalid="ignore"):
-        return float(np.max(np.abs(array), initial=0.0, where=np.isfinite(array)))
+def largest(array: Array) -> float:
+    """The largest absolute value that is a number, and not what a mask fills in."""
+    size = np.abs(np.where(np.isfinite(array), array, 0.0))
+    return float(np.max(size, initial=0.0, where=size < FILL))

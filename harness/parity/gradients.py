@@ -10,10 +10,11 @@ import numpy as np
 
 from harness.adapters.protocols import Array, Differentiates, Gradients, Holds, State, UnsupportedError
 from harness.cases.probes import Probe
-from harness.parity.judge import Line, Mask, Pair, judge, largest
+from harness.parity.floor import largest
+from harness.parity.judge import Line, Mask, Pair, judge
 from harness.parity.layout import is_neutral
 from harness.parity.linking import pair_by_gradients, without
-from harness.parity.study import Study, cotangents_for, has_constants
+from harness.parity.study import Study, cotangents_for
 from harness.parity.weights import Link, Pairing, kind_of
 
 
@@ -41,7 +42,7 @@ def gradient_line(found: Study, probe: Probe, masks: Mask, *, seed: int) -> Line
     if not all(np.isfinite(pair.reference).all() for pair in pairs):
         raise UnsupportedError("the reference's gradients are not all numbers")
     islands = any(each.islands for each in both)
-    short = islands or has_constants(found, probe)
+    short = islands or any(each.constants for each in both)
     moved = (lambda s: run(s)[0]) if short or any(found.own) else None
     return judge("gradients", probe.name, pairs, moved=moved, short=short, islands=islands)
 

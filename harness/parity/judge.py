@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from harness.parity.compare import Array, Verdict, plain
-from harness.parity.floor import DRAWS, EPS32, EXACT, FACTOR, FILL, STORED
+from harness.parity.floor import DRAWS, EPS32, EXACT, FACTOR, FILL, STORED, largest
 from harness.tolerance import CONTRACT
 
 Mask = Mapping[str, Array]
@@ -132,12 +132,6 @@ def _allowed(
 def _measure(pair: Pair) -> tuple[float, float]:
     error = largest(pair.reference - pair.port)
     return error, largest(pair.reference) if pair.scale is None else pair.scale
-
-
-def largest(array: Array) -> float:
-    """The largest absolute value that is a number, and not what a mask fills in."""
-    size = np.abs(np.where(np.isfinite(array), array, 0.0))
-    return float(np.max(size, initial=0.0, where=size < FILL))
 
 
 def _odd(array: Array) -> Array:

@@ -209,8 +209,8 @@ class _Search:
                 self.add(Link(other, name, order, port_part=part, why="same values, as a slice of the port's"))
         for name, array in self.left(self.reference, self.used_reference, neutral=False).items():
             others = self.left(self.port, self.used_port, neutral=False)
-            for other, order, part in slices(array, others, self.close):
-                del order  # of the port's axes; wanted is that of the reference's
+            # The order found is that of the port's axes; wanted is that of the reference's.
+            for other, _, part in slices(array, others, self.close):
                 turned = self.layout(part.of(array), self.port[other])
                 if turned is not None:
                     why = "same values, as a slice of the reference's"

@@ -19,7 +19,7 @@ from harness.parity.weights import Pairing
 SHORT = ("float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")
 
 
-def short_lines(sides: Sequence[Any]) -> Iterator[Line]:
+def half_precision_lines(sides: Sequence[Any]) -> Iterator[Line]:
     """A line for each side that holds weights in half precision: what is compared then is no float32 any more."""
     for side, who in zip(sides, ("reference", "port"), strict=True):
         weights = side.weights() if isinstance(side, Holds) else {}

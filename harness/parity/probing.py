@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.adapters.decoding import token_name
 from harness.adapters.protocols import Chunk, Decodes, UnsupportedError, Wide
 from harness.cases.probes import LEFT, Probe, Probes
 from harness.parity.judge import Line, Mask, Moved, Pair, judge, mask_for
@@ -84,7 +85,7 @@ def _again(found: Study, probe: Probe, masks: Mask, first: Sequence[Wide]) -> Mo
 
 
 def decode_lines(found: Study, probe: Probe, masks_of: Callable[[Mapping[str, Any]], Mask]) -> Iterator[Line]:
-    """Step by step with a cache: against each other, and the port against its own full forward.
+    """Both sides step by step with a cache, the first half of the tokens at once.
 
     Raises:
         UnsupportedError: a side takes no cache.
@@ -93,10 +94,7 @@ def decode_lines(found: Study, probe: Probe, masks_of: Callable[[Mapping[str, An
     if len(sides) < 2:
         raise UnsupportedError("a side is a function of Python, which takes no cache")
     inputs = probe.inputs
-    tokens = next((name for name in ("decoder_input_ids", "input_ids", "tokens", "ids") if name in inputs), None)
-    if tokens is None:
-        raise UnsupportedError("the inputs hold no tokens")
-    length = np.shape(inputs[tokens])[1]
+    length = np.shape(inputs[token_name(inputs)])[1]
     first = max(1, length // 2)
     chunks = [Chunk(0, first), *(Chunk(at, at + 1) for at in range(first, length))]
     start = time.perf_counter()

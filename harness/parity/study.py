@@ -133,14 +133,6 @@ def rounding_of(found: Study, runs: Sequence[Wide], moved: Moved) -> dict[str, A
     return {"moved": moved if short or any(found.own) else None, "short": short, "islands": islands}
 
 
-def has_constants(found: Study, probe: Probe) -> bool:
-    """Whether a side has stored tables of its own in a short type."""
-    return any(
-        side.run_wide(probe.inputs, state=state).constants
-        for side, state in zip(found.sides, found.states(), strict=True)
-    )
-
-
 def cotangents_for(
     found: Study, probe: Probe, masks: Mask, seed: int, *, training: bool = False
 ) -> list[dict[str, Array]]:

@@ -11,8 +11,8 @@ import numpy as np
 from harness.adapters.protocols import Differentiates, Draws, Holds, Optimizer, UnsupportedError, Wide
 from harness.cases.probes import Probe
 from harness.parity.compare import Array, Verdict
-from harness.parity.floor import EXACT
-from harness.parity.judge import Line, Mask, Pair, judge, largest, valid_part
+from harness.parity.floor import EXACT, largest
+from harness.parity.judge import Line, Mask, Pair, judge, valid_part
 from harness.parity.study import Study, cotangents_for, output_pairs, rounding_of, same_framework
 from harness.parity.weights import Pairing, kind_of
 

@@ -1,4 +1,4 @@
-"""The measurement behind `harness.parity.short.FACTORS`, and a fault that half precision alone has."""
+"""The measurement behind `harness.parity.precision.FACTORS`, and a fault that half precision alone has."""
 
 import copy
 
@@ -15,7 +15,7 @@ def test_correct_ports_are_about_as_far_off_as_their_references(precision):
     pytest.importorskip("torch")
     pytest.importorskip("jax")
     from fixtures.power.measure import short_ratios
-    from harness.parity.short import FACTORS
+    from harness.parity.precision import FACTORS
 
     ratios = dict(short_ratios(precision))
     worst = max(ratios, key=ratios.get)

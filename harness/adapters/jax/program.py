@@ -15,7 +15,19 @@ from harness.adapters.jax.arrays import collect, to_jax, to_numpy, view
 from harness.adapters.jax.lift import SHORT, Lift
 from harness.adapters.jax.wide import wide, widened
 from harness.adapters.leaves import is_shared, named_outputs
-from harness.adapters.protocols import Array, Gradients, Optimizer, State, Statistics, UnsupportedError, Weight, Wide
+from harness.adapters.protocols import (
+    LEARNING_RATE,
+    MOMENTUM,
+    WEIGHT_DECAY,
+    Array,
+    Gradients,
+    Optimizer,
+    State,
+    Statistics,
+    UnsupportedError,
+    Weight,
+    Wide,
+)
 
 Weights = dict[str, Any]
 
@@ -85,7 +97,7 @@ class Program:
 
         made = self._compiled("gradients", make, arrays, fixed, tuple(cotangents))
         found, inwards = made(parameters, floats, noise(state), buffers, others, dict(cotangents))
-        return Gradients(_to_numpy(found), _to_numpy(inwards), made.lift.places)
+        return Gradients(_to_numpy(found), _to_numpy(inwards), made.lift.places, made.lift.constants)
 
     def train(
         self,
@@ -120,9 +132,9 @@ class Program:
 
         made = self._compiled("train", make, arrays, fixed, tuple(cotangents))
         rule = {
-            "sgd": lambda: optax.sgd(0.05, momentum=0.9),
-            "adamw": lambda: optax.adamw(0.01, weight_decay=0.01),
-        }[optimizer]()
+            "sgd": lambda rate: optax.sgd(rate, momentum=MOMENTUM),
+            "adamw": lambda rate: optax.adamw(rate, weight_decay=WEIGHT_DECAY),
+        }[optimizer](LEARNING_RATE[optimizer])
         update = jax.jit(rule.update)
         memory = rule.init(parameters)
         for _ in range(steps):

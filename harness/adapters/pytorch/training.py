@@ -11,13 +11,12 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from harness.adapters.leaves import is_shared
-from harness.adapters.protocols import Array, Optimizer
+from harness.adapters.protocols import LEARNING_RATE, MOMENTUM, WEIGHT_DECAY, Array, Optimizer
 
 OPTIMIZERS: dict[Optimizer, Callable[[Any], torch.optim.Optimizer]] = {
-    "sgd": lambda parameters: torch.optim.SGD(parameters, lr=0.05, momentum=0.9),
-    "adamw": lambda parameters: torch.optim.AdamW(parameters, lr=0.01, weight_decay=0.01),
+    "sgd": lambda parameters: torch.optim.SGD(parameters, lr=LEARNING_RATE["sgd"], momentum=MOMENTUM),
+    "adamw": lambda parameters: torch.optim.AdamW(parameters, lr=LEARNING_RATE["adamw"], weight_decay=WEIGHT_DECAY),
 }
-"""The same numbers as in the JAX adapters."""
 
 
 class KeepAll(TorchFunctionMode):

@@ -9,7 +9,8 @@ import numpy as np
 
 from harness.adapters.protocols import Array, Runs, Shortens
 from harness.parity.compare import Verdict
-from harness.parity.judge import Line, Mask, largest, valid_part
+from harness.parity.floor import largest
+from harness.parity.judge import Line, Mask, valid_part
 from harness.parity.study import Names
 
 PRECISIONS = ("bfloat16", "float16")
@@ -21,7 +22,7 @@ ports of `suites/power/test_short.py`, which measures it again, are off by at mo
 measured."""
 
 
-def short_lines(
+def precision_lines(
     sides: Sequence[Runs], inputs: Mapping[str, Any], *, names: Names, masks: Mask, precision: str, device: str
 ) -> list[Line]:
     """A line for each output: |port - reference64| against |reference - reference64|, the first two in `precision`.
