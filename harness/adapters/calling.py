@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
+
+from harness.adapters.leaves import every_leaf, with_leaves
 
 
 def bind(function: Callable[..., Any], inputs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -52,3 +55,50 @@ def argument_names(cls: type, method: str) -> frozenset[str]:
         if not any(each.kind is each.VAR_KEYWORD for each in parameters):
             break
     return frozenset(names - {"self"})
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """What a module's method was called with.
+
+    names: of the positional ones. omitted: those that were not given, and are None by default.
+    """
+
+    positional: tuple[Any, ...]
+    keywords: Mapping[str, Any]
+    names: tuple[str, ...]
+    omitted: tuple[str, ...] = ()
+
+    def leaves(self, is_array: Callable[[Any], bool]) -> dict[str, Any]:
+        """Every leaf by name: `mask`, `states[0]`; an argument that was not given, and is None then, is None."""
+        given = [*zip(self.names, self.positional, strict=True), *self.keywords.items()]
+        found = {
+            f"{name}{inner}": leaf for name, value in given for inner, leaf in every_leaf(value, is_array=is_array)
+        }
+        return dict.fromkeys(self.omitted) | found
+
+    def changed(self, leaves: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments with these leaves instead; one that was not given is given by name."""
+        positional = tuple(
+            with_leaves(value, _inside(name, leaves)) for name, value in zip(self.names, self.positional, strict=True)
+        )
+        keywords = {name: with_leaves(value, _inside(name, leaves)) for name, value in self.keywords.items()}
+        keywords |= {name: leaves[name] for name in self.omitted if name in leaves}
+        return positional, keywords
+
+
+def arguments_of(cls: type, method: str, positional: tuple[Any, ...], keywords: Mapping[str, Any]) -> Arguments:
+    """The arguments under the names that the class's method gives them; by number where it does not say."""
+    parameters = [each for each in inspect.signature(getattr(cls, method)).parameters.values() if each.name != "self"]
+    plain = [each.name for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
+    names = [*plain[: len(positional)], *map(str, range(len(plain), len(positional)))]
+    omitted = tuple(
+        each.name
+        for each in parameters
+        if each.default is None and each.name not in names and each.name not in keywords
+    )
+    return Arguments(positional, keywords, tuple(names), omitted)
+
+
+def _inside(name: str, leaves: Mapping[str, Any]) -> dict[str, Any]:
+    return {leaf[len(name) :]: value for leaf, value in leaves.items() if leaf == name or leaf.startswith(f"{name}[")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy as copy_of
 from typing import Any
 
 
@@ -26,6 +27,45 @@ def named_tap(path: str, result: Any, *, is_array: Callable[[Any], bool]) -> dic
     """
     leaves = list(_leaves(result, is_array=is_array))
     return {path if number == 0 else f"{path}{inner}": leaf for number, (inner, leaf) in enumerate(leaves)}
+
+
+def every_leaf(value: Any, *, is_array: Callable[[Any], bool]) -> Iterator[tuple[str, Any]]:
+    """Every array, number, switch and None inside, as `[key][index]`; anything else is left out."""
+    if is_array(value) or value is None or isinstance(value, (bool, int, float, str)):
+        yield "", value
+    for key, item in _items(value):
+        for inner, leaf in every_leaf(item, is_array=is_array):
+            yield f"[{key}]{inner}", leaf
+
+
+def with_leaves(value: Any, changes: Mapping[str, Any]) -> Any:
+    """The value with the leaves of these names (as `every_leaf` gives them) replaced, in containers of the same kind.
+
+    >>> with_leaves((1, {"a": 2}), {"[1][a]": 3})
+    (1, {'a': 3})
+    """
+    if not changes:
+        return value
+    if "" in changes:
+        return changes[""]
+    made = {}
+    for key, item in _items(value):
+        start = f"[{key}]"
+        inner = {name[len(start) :]: leaf for name, leaf in changes.items() if name.startswith(start)}
+        made[key] = with_leaves(item, inner)
+    if isinstance(value, Mapping):
+        copy: Any = copy_of(value)
+        for key, item in made.items():
+            copy[key] = item
+        return copy
+    items = list(made.values())
+    return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+
+
+def with_taps(result: Any, changes: Mapping[str, Any], *, is_array: Callable[[Any], bool]) -> Any:
+    """A module's result with the arrays of these names (as `named_tap("", result)` gives them) replaced."""
+    places = [inner for inner, _ in _leaves(result, is_array=is_array)]
+    return with_leaves(result, {places[0] if name == "" else name: leaf for name, leaf in changes.items()})
 
 
 def is_shared(mask: tuple[int, ...]) -> bool:

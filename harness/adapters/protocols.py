@@ -171,6 +171,51 @@ class Differentiates(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a module, in float64.
+
+    name: its dotted path, `path#2` for its second call; empty for the model itself. caller: the call inside which it
+    happened. kind: its class. inputs: what it was given by its caller, argument name -> array, number, switch or None
+    (`states[0]` inside a container). outputs: what it computed: `""` for the first array, `[1]` for others.
+    """
+
+    name: str
+    caller: str
+    kind: str
+    inputs: Mapping[str, Any]
+    outputs: Mapping[str, Array]
+
+
+Leaves = Mapping[str, Any]
+"""Leaf name -> what stands there."""
+
+NOTHING: Mapping[str, Leaves] = {}
+
+
+@runtime_checkable
+class Replays(Protocol):
+    """Can be run module by module, each on inputs from elsewhere."""
+
+    def replay(
+        self,
+        inputs: Mapping[str, Any],
+        meet: Callable[[Call], None],
+        *,
+        feed: Mapping[str, Leaves] = NOTHING,
+        graft: Mapping[str, Leaves] = NOTHING,
+        state: State = STORED,
+    ) -> None:
+        """Run in float64 and inference mode, and hand every call to `meet` when it ends, children before parents.
+
+        feed: call name -> what it computes with instead of what it is given (and `Call.inputs` still says).
+        graft: call name -> what it hands on instead of what it computed (and `Call.outputs` still says).
+
+        Raises:
+            UnsupportedError: the modules cannot be reached.
+        """
+
+
 @runtime_checkable
 class Shortens(Protocol):
     """Can be run in half precision."""

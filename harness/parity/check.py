@@ -110,7 +110,8 @@ def check(
             shapes = (dict(traces[0].shapes), dict(traces[1].shapes))
         del traces
     further = Further()
-    if set(checks) - {"forward"}:
+    given_fails = any(pair.verdict is not Verdict.AGREE for pair in found[0].outputs)
+    if set(checks) - {"forward"} or given_fails:
         pairs = tuple((pair.name, pair.port_name) for pair in found[0].outputs if pair.compared)
         further = examine(
             sides,
@@ -121,6 +122,7 @@ def check(
             checks=checks,
             convert=convert,
             seed=seed,
+            given_fails=given_fails,
             step=lambda label: timed(seconds, label, progress),
         )
     lines += further.lines
@@ -160,6 +162,7 @@ def check(
         notes=further.notes,
         proposals=proposals,
         weights=further.weights,
+        diagnosis=further.diagnosis,
         not_checked={**not_asked, **refusals, **further.not_checked},
         probes_not_taken=further.probes_not_taken,
         tolerance=tolerance,

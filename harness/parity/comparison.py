@@ -8,7 +8,9 @@ from typing import Any
 
 from harness.parity.align import Alignment
 from harness.parity.compare import Difference, Verdict
+from harness.parity.diagnose import Diagnosis
 from harness.parity.judge import Line
+from harness.parity.localise import Faulty
 from harness.parity.naming import Proposal
 from harness.register import Row, covered
 from harness.tolerance import Tolerance
@@ -24,6 +26,7 @@ class Comparison:
     lines: the further claims, each with a verdict of its own: probes, gradients, decoding, training, preflight.
     proposals: which taps that are left over may be one; nothing is paired by them.
     notes: what the preflight saw that is no fault by itself. weights: how the weights of both sides were linked.
+    diagnosis: where the fault is, if there is one.
     probes_not_taken: inputs that the case cannot take -> why.
     islands: places that computed in a shorter type although float64 was asked, as `reference: ...` or `port: ...`.
     not_checked: check -> why it was not made. seconds: step -> seconds it took.
@@ -42,6 +45,7 @@ class Comparison:
     notes: tuple[str, ...] = ()
     proposals: tuple[Proposal, ...] = ()
     weights: Mapping[str, Any] = field(default_factory=dict)
+    diagnosis: Diagnosis = field(default_factory=Diagnosis)
     probes_not_taken: Mapping[str, str] = field(default_factory=dict)
     islands: tuple[str, ...] = ()
     not_checked: Mapping[str, str] = field(default_factory=dict)
@@ -67,6 +71,11 @@ class Comparison:
         """The output that is farthest off; one that diverges comes before any that does not."""
         order = {Verdict.DIVERGE: 3, Verdict.WITHIN_TOLERANCE: 2, Verdict.INCONCLUSIVE: 1}
         return max(self.outputs, key=lambda pair: (order.get(pair.verdict, 0), pair.error), default=None)
+
+    @property
+    def faulty(self) -> tuple[Faulty, ...]:
+        """The modules at fault, in the order of execution: each with `.path` and `.port_path`, empty for the model."""
+        return self.diagnosis.faulty
 
     @property
     def unmatched(self) -> tuple[str, ...]:
@@ -133,6 +142,7 @@ class Comparison:
             "notes": list(self.notes),
             "proposals": [asdict(proposal) for proposal in self.proposals],
             "weights": dict(self.weights),
+            "diagnosis": self.diagnosis.to_dict(),
             "probes_not_taken": dict(self.probes_not_taken),
             "not_checked": dict(self.not_checked),
             "first": self.first.name if self.first else None,

@@ -12,6 +12,7 @@ import numpy as np
 from harness.adapters.protocols import Holds, Runs, UnsupportedError
 from harness.cases.probes import LEFT, Probe, Probes, derive
 from harness.parity.compare import Verdict
+from harness.parity.diagnose import Diagnosis, diagnose
 from harness.parity.floor import largest
 from harness.parity.generation import generation_line
 from harness.parity.gradients import doubtful, gradient_line, linked_by_gradients, open_neutral, without_idle
@@ -39,6 +40,7 @@ class Further:
     pairing: Pairing = field(default_factory=lambda: Pairing(()))
     probes_not_taken: Mapping[str, str] = field(default_factory=dict)
     not_checked: Mapping[str, str] = field(default_factory=dict)
+    diagnosis: Diagnosis = field(default_factory=Diagnosis)
 
 
 def repeated(sides: Sequence[Runs], call: Mapping[str, Any], traces: Sequence[Trace]) -> list[Line]:
@@ -66,11 +68,13 @@ def examine(
     checks: Sequence[str],
     convert: Callable[[Any], Any] | None,
     seed: int,
+    given_fails: bool,
     step: Callable[[str], AbstractContextManager[None]],
 ) -> Further:
     """Make the further `checks`. A check that the objects do not support is listed with the reason.
 
-    names: the outputs to compare, as pairs. step: opened around each part, to announce and time it.
+    names: the outputs to compare, as pairs. given_fails: whether they differ as the sides are; with a line that does
+    not agree, that is a reason to look where the fault is. step: opened around each part, to announce and time it.
     """
     reference, port = sides
     lines: list[Line] = []
@@ -140,7 +144,19 @@ def examine(
                     not_checked[check] = (
                         f"raised {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
                     )
-    return Further(tuple(lines), notes, summary(pairing), pairing, not_taken, not_checked)
+        diagnosis = Diagnosis()
+        if given_fails or any(line.verdict is not Verdict.AGREE for line in lines):
+            with step("diagnosis"):
+                diagnosis = diagnose(
+                    found,
+                    lines,
+                    taken,
+                    given_fails=given_fails,
+                    masks_of=masks_of,
+                    mapping=mapping,
+                    pairing=pairing,
+                )
+    return Further(tuple(lines), notes, summary(pairing), pairing, not_taken, not_checked, diagnosis)
 
 
 def _families(

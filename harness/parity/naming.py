@@ -31,7 +31,7 @@ def propose_names(alignment: Alignment, reference: Shapes, port: Shapes, pairing
     """
     left = [name for name in alignment.only_reference if name in reference]
     free = [name for name in alignment.only_port if name in port]
-    homes = _homes(pairing)
+    owners = homes(pairing)
     found: list[Proposal] = []
 
     def take(name: str, target: str, *, certain: bool, why: str) -> None:
@@ -40,12 +40,12 @@ def propose_names(alignment: Alignment, reference: Shapes, port: Shapes, pairing
         free.remove(target)
 
     for name in list(left):
-        target = homes.get(name, "")
+        target = owners.get(name, "")
         if target in free and reference[name] == port[target]:
             take(name, target, certain=True, why="holds the same weights")
-    parents = _parents([*alignment.pairs, *((each.reference, each.port) for each in found)])
+    containers = parents([*alignment.pairs, *((each.reference, each.port) for each in found)])
     for name in list(left):
-        target = parents.get(name, "")
+        target = containers.get(name, "")
         if target in free and reference[name] == port[target]:
             take(name, target, certain=False, why="its parts are the other's parts")
     for name in list(left):
@@ -56,7 +56,7 @@ def propose_names(alignment: Alignment, reference: Shapes, port: Shapes, pairing
     return tuple(found)
 
 
-def _homes(pairing: Pairing) -> dict[str, str]:
+def homes(pairing: Pairing) -> dict[str, str]:
     """Module of the reference -> the one module of the port that holds its weights, whole."""
     found: dict[str, set[str]] = {}
     for link in pairing.certain:
@@ -65,7 +65,7 @@ def _homes(pairing: Pairing) -> dict[str, str]:
     return {home: next(iter(targets)) for home, targets in found.items() if len(targets) == 1}
 
 
-def _parents(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
+def parents(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
     """Module -> module, where all children that are paired agree on it."""
     found: dict[str, set[str]] = {}
     for name, target in pairs:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections import Counter
 from collections.abc import Mapping
 
 from harness.parity.compare import Difference, Verdict
 from harness.parity.comparison import Comparison
+from harness.parity.diagnose import Diagnosis
 from harness.parity.judge import Line
 
 WIDTH = 80
@@ -34,6 +36,7 @@ def failure_text(comparison: Comparison) -> str:
         lines += _row("worst", _worst(pair))
     if len(comparison.outputs) > OUTPUTS:
         lines += _row("outputs", f"and {len(comparison.outputs) - OUTPUTS} more, none worse")
+    lines += _diagnosis(comparison.diagnosis)
     lines += _taps(comparison)
     lines += _further(comparison)
     lines += _not_checked(comparison.not_checked)
@@ -94,6 +97,31 @@ def _worst(pair: Difference) -> str:
         return ""
     place = list(pair.worst.index)
     return f"at {place} the reference has {pair.worst.reference:.6g}, the port {pair.worst.port:.6g}"
+
+
+FAULTY = 3
+"""Modules at fault that are shown."""
+
+
+def _diagnosis(found: Diagnosis) -> list[str]:
+    """Which modules are at fault, why that is said of them, and that it is so."""
+    rows: list[str] = []
+    for each in found.faulty[:FAULTY]:
+        name = each.path or "the model itself"
+        if each.port_path != each.path:
+            name += f" (port: {each.port_path or 'the model itself'})"
+        rows += _row("at fault", f"{name}, {each.kind}: {each.how}")
+        if math.isfinite(each.error):
+            place = f", most at {list(each.worst)}" if each.worst else ""
+            rows += _row("", f"off by {each.error:.3g} on values up to {each.scale:.3g}, shape {each.shape}{place}")
+    if len(found.faulty) > FAULTY:
+        rows += _row("", f"and {len(found.faulty) - FAULTY} more: {_some([e.path for e in found.faulty[FAULTY:]], 2)}")
+    modules = len(found.modules) - len(found.faulty)
+    if found.faulty and modules > 0:
+        rows += _row("sound", f"{modules} other modules compute what the reference's do on the same inputs")
+    if found.why_not:
+        rows += _row("at fault", f"not found: {found.why_not}")
+    return rows
 
 
 def _taps(comparison: Comparison) -> list[str]:

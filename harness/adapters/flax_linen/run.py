@@ -14,10 +14,11 @@ import jax.numpy as jnp
 from harness.adapters.calling import argument_names, bind
 from harness.adapters.decoding import incremental
 from harness.adapters.flax_linen.decode import Compiling, decode_linen, decode_transformers
-from harness.adapters.flax_linen.taps import tapped
+from harness.adapters.flax_linen.taps import replaying, tapped
 from harness.adapters.jax.arrays import collect, to_numpy
 from harness.adapters.jax.names import Names, names_of
 from harness.adapters.jax.program import Program, Weights, split
+from harness.adapters.jax.replay import Watch
 from harness.adapters.protocols import Array, Chunk, Tap, UnsupportedError
 
 INFERENCE = {"deterministic": True, "train": False, "training": False, "use_running_average": True}
@@ -76,6 +77,9 @@ class TransformersFlax:
 
     def watching(self, tell: Callable[[str, Any], None]) -> AbstractContextManager[None]:
         return tapped(tell, traced=True)
+
+    def replaying(self, watch: Watch) -> AbstractContextManager[None]:
+        return replaying(watch)
 
     def accepts(self) -> frozenset[str]:
         return argument_names(type(self.model), "__call__")
@@ -170,6 +174,9 @@ class Linen:
 
     def watching(self, tell: Callable[[str, Any], None]) -> AbstractContextManager[None]:
         return tapped(tell, traced=True)
+
+    def replaying(self, watch: Watch) -> AbstractContextManager[None]:
+        return replaying(watch)
 
     def accepts(self) -> frozenset[str]:
         return argument_names(type(self.module), "__call__")

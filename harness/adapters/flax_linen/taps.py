@@ -9,6 +9,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 
+from harness.adapters.jax.replay import Watch
 from harness.adapters.leaves import named_tap
 
 
@@ -48,3 +49,22 @@ def _path(module: nn.Module, parents: list[str]) -> str:
         return path
     name = module.name or type(module).__name__
     return f"{parents[-1]}.{name}" if parents[-1] else name
+
+
+@contextmanager
+def replaying(watch: Watch) -> Iterator[None]:
+    """While open, `watch` stands around the `__call__` of every module, the model's own included."""
+    parents: list[str] = []
+
+    def intercept(following: Callable[..., Any], arguments: Any, keywords: Any, context: Any) -> Any:
+        if context.method_name != "__call__":
+            return following(*arguments, **keywords)
+        path = _path(context.module, parents)
+        parents.append(path)
+        try:
+            return watch.call(path, type(context.module), following, arguments, keywords)
+        finally:
+            parents.pop()
+
+    with nn.intercept_methods(intercept):
+        yield

@@ -6,9 +6,9 @@ else, so that the user's own is never touched.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax.numpy as jnp
@@ -16,10 +16,11 @@ from flax import nnx
 
 from harness.adapters.calling import argument_names, bind
 from harness.adapters.decoding import incremental
-from harness.adapters.flax_nnx.taps import tapped
+from harness.adapters.flax_nnx.taps import replaying, tapped
 from harness.adapters.jax.arrays import collect, to_numpy
 from harness.adapters.jax.lift import SHORT
 from harness.adapters.jax.program import Program, Weights, is_weight, split
+from harness.adapters.jax.replay import Watch
 from harness.adapters.protocols import Array, Chunk, Tap, UnsupportedError
 
 
@@ -28,6 +29,7 @@ class Nnx:
     """An NNX module."""
 
     module: nnx.Module
+    _watches: list[Watch] = field(default_factory=list)
 
     def call(self, arrays: Mapping[str, Any], tap: Tap | None) -> Any:
         module = nnx.merge(*nnx.split(self.module))
@@ -47,7 +49,11 @@ class Nnx:
             (nnx.Module.eval if key is None else nnx.Module.train)(module)  # type: ignore[no-untyped-call]
             if key is not None:
                 nnx.reseed(module, default=key)
-            return _call(module, arrays), {} if key is None else _weights(module)
+            with ExitStack() as stack:
+                if self._watches:
+                    stack.enter_context(replaying(module, self._watches[-1]))
+                result = _call(module, arrays)
+            return result, {} if key is None else _weights(module)
 
         weights = _weights(self.module)
         parameters = frozenset(
@@ -78,6 +84,14 @@ class Nnx:
     def watching(self, tell: Callable[[str, Any], None]) -> AbstractContextManager[None]:
         del tell
         raise UnsupportedError("the modules of an NNX model are made anew inside a compiled function")
+
+    @contextmanager
+    def replaying(self, watch: Watch) -> Iterator[None]:
+        self._watches.append(watch)
+        try:
+            yield
+        finally:
+            self._watches.pop()
 
     def accepts(self) -> frozenset[str]:
         return argument_names(type(self.module), "__call__")

@@ -13,12 +13,16 @@ import jax
 from harness.adapters.jax.arrays import collect, to_jax, to_numpy
 from harness.adapters.jax.lift import Lift
 from harness.adapters.jax.program import Program, compiled, noise
+from harness.adapters.jax.replay import Watch
 from harness.adapters.jax.session import session
 from harness.adapters.protocols import (
+    NOTHING,
     STORED,
     Array,
+    Call,
     Chunk,
     Gradients,
+    Leaves,
     Optimizer,
     State,
     Statistics,
@@ -51,6 +55,9 @@ class Kind(Protocol):
 
     def watching(self, tell: Callable[[str, Any], None]) -> AbstractContextManager[None]:
         """While open, what every module puts out goes to `tell`, also while it is being traced."""
+
+    def replaying(self, watch: Watch) -> AbstractContextManager[None]:
+        """While open, `watch` stands around every module's call in a program that is being traced."""
 
     def generate(self, _arrays: Mapping[str, Any], _steps: int) -> Any:
         """The tokens given and up to `steps` more, each the likeliest."""
@@ -93,6 +100,18 @@ class JaxModel:
         """The outputs in float64, with every conversion to a shorter type lifted."""
         with self._wide() as program:
             return program.run(inputs, state)
+
+    def replay(
+        self,
+        inputs: Mapping[str, Any],
+        meet: Callable[[Call], None],
+        *,
+        feed: Mapping[str, Leaves] = NOTHING,
+        graft: Mapping[str, Leaves] = NOTHING,
+        state: State = STORED,
+    ) -> None:
+        with self._wide() as program:
+            program.replay(inputs, meet, feed, graft, state, self.kind.replaying)
 
     def run_short(self, inputs: Mapping[str, Any], *, precision: str) -> dict[str, Array]:
         with session(device=self.device, precision="highest"):

@@ -13,6 +13,7 @@ import numpy as np
 
 from harness.adapters.jax.arrays import collect, to_jax, to_numpy, view
 from harness.adapters.jax.lift import SHORT, Lift
+from harness.adapters.jax.replay import Watch, is_array
 from harness.adapters.jax.wide import wide, widened
 from harness.adapters.leaves import is_shared, named_outputs
 from harness.adapters.protocols import (
@@ -20,7 +21,9 @@ from harness.adapters.protocols import (
     MOMENTUM,
     WEIGHT_DECAY,
     Array,
+    Call,
     Gradients,
+    Leaves,
     Optimizer,
     State,
     Statistics,
@@ -200,6 +203,40 @@ class Program:
         shapes = made.shapes.items()
         return {name: Statistics(shape, *map(float, row)) for (name, shape), row in zip(shapes, rows, strict=True)}
 
+    def replay(
+        self,
+        inputs: Mapping[str, Any],
+        meet: Callable[[Call], None],
+        feed: Mapping[str, Leaves],
+        graft: Mapping[str, Leaves],
+        state: State,
+        replaying: Callable[[Watch], AbstractContextManager[None]],
+    ) -> None:
+        """Hand every call to `meet`, computed in float64 inside one compiled program."""
+        weights, (arrays, fixed) = self.widened(state), split(inputs)
+        given = [{name: to_jax(leaves) for name, leaves in each.items()} for each in (feed, graft)]
+        changed, still = _divided(given[0])
+
+        def make(made: Compiled) -> Callable[..., Any]:
+            def run(weights: Weights, arrays: Any, changed: Any, graft: Any) -> Any:
+                every = {name: {**still.get(name, {}), **changed.get(name, {})} for name in {**still, **changed}}
+                watch = Watch(every, graft, getattr(next(iter(weights.values())), "_trace", None))
+                with replaying(watch):
+                    self.apply(weights, {**arrays, **fixed}, None)
+                made.said = watch.said
+                parts = [[_divided_leaves(leaves) for leaves in both] for both in watch.leaves]
+                made.fixed = [[still for _, still in both] for both in parts]
+                return [[arrays for arrays, _ in both] for both in parts]
+
+            return made.lift(run)
+
+        structure = tuple((name, *leaves) for each in given for name, leaves in each.items())
+        made = self._compiled("replay", make, arrays, fixed, structure, len(feed), repr(still))
+        found = made(noise(state), weights, arrays, changed, given[1])
+        for (name, caller, kind), both, fixed_leaves in zip(made.said, found, made.fixed, strict=True):
+            inputs, outputs = ({**still, **_to_numpy(leaves)} for leaves, still in zip(both, fixed_leaves, strict=True))
+            meet(Call(name, caller, kind, inputs, outputs))
+
     def widened(self, state: State) -> Weights:
         """The weights in float64, as `state` wants them."""
         return widened(self.weights, state)
@@ -241,6 +278,8 @@ class Compiled:
     lift: Lift = field(default_factory=Lift)
     drawn: Drawn = field(default_factory=lambda: Drawn())
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    said: list[tuple[str, str, str]] = field(default_factory=list)
+    fixed: list[list[dict[str, Any]]] = field(default_factory=list)
     function: Callable[..., Any] | None = None
 
     def __call__(self, *arguments: Any) -> Any:
@@ -301,6 +340,17 @@ def split(inputs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     every = to_jax(inputs)
     arrays = {name: value for name, value in every.items() if isinstance(value, jax.Array)}
     return wide(arrays), {name: value for name, value in every.items() if name not in arrays}
+
+
+def _divided(changes: Mapping[str, Leaves]) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """The arrays of every call, and the rest."""
+    parts = {name: _divided_leaves(leaves) for name, leaves in changes.items()}
+    return {name: arrays for name, (arrays, _) in parts.items()}, {name: rest for name, (_, rest) in parts.items()}
+
+
+def _divided_leaves(leaves: Leaves) -> tuple[dict[str, Any], dict[str, Any]]:
+    arrays = {name: leaf for name, leaf in leaves.items() if is_array(leaf)}
+    return arrays, {name: leaf for name, leaf in leaves.items() if name not in arrays}
 
 
 def _arrays(result: Any) -> dict[str, Any]:

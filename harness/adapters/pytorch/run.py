@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +13,13 @@ from harness.adapters.calling import argument_names, bind
 from harness.adapters.decoding import incremental
 from harness.adapters.leaves import named_outputs
 from harness.adapters.protocols import (
+    NOTHING,
     STORED,
     Array,
+    Call,
     Chunk,
     Gradients,
+    Leaves,
     Optimizer,
     State,
     Statistics,
@@ -25,6 +28,7 @@ from harness.adapters.protocols import (
     Weight,
     Wide,
 )
+from harness.adapters.pytorch.replay import replaying
 from harness.adapters.pytorch.session import inference
 from harness.adapters.pytorch.taps import tapped, to_numpy, to_tensor, view, watched
 from harness.adapters.pytorch.training import OPTIMIZERS, KeepAll, in_training, loss_of, trainable
@@ -69,6 +73,21 @@ class TorchModel:
         with self._wide(state) as device:
             outputs = _collect(self._call(_wide_tensors(inputs, device), lift))
             return Wide(outputs, lift.places)
+
+    def replay(
+        self,
+        inputs: Mapping[str, Any],
+        meet: Callable[[Call], None],
+        *,
+        feed: Mapping[str, Leaves] = NOTHING,
+        graft: Mapping[str, Leaves] = NOTHING,
+        state: State = STORED,
+    ) -> None:
+        with (
+            self._wide(state) as device,
+            replaying(self.module, meet, feed=feed, graft=graft, device=device),
+        ):
+            self._call(_wide_tensors(inputs, device), Lift())
 
     def run_short(self, inputs: Mapping[str, Any], *, precision: str) -> dict[str, Array]:
         dtype = getattr(torch, precision)

@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.adapters.calling import bind
 from harness.adapters.leaves import named_outputs
-from harness.adapters.protocols import STORED, Array, State, Tap, Wide
+from harness.adapters.protocols import NOTHING, STORED, Array, Call, Leaves, State, Tap, UnsupportedError, Wide
 from harness.adapters.toy.layers import Layers
 
 
@@ -31,6 +31,25 @@ class PlainModel:
         """The outputs for the inputs in float64. Nobody sees into a callable: it counts as an island."""
         del state  # its weights, if it has any, stay where they are
         return Wide(self.run({name: _wide(value) for name, value in inputs.items()}), (f"inside {self.describe()}",))
+
+    def replay(
+        self,
+        inputs: Mapping[str, Any],
+        meet: Callable[[Call], None],
+        *,
+        feed: Mapping[str, Leaves] = NOTHING,
+        graft: Mapping[str, Leaves] = NOTHING,
+        state: State = STORED,
+    ) -> None:
+        del state
+        if not isinstance(self.model, Layers):
+            raise UnsupportedError(f"{self.describe()} is a function, into which nobody sees")
+        first = x = _wide(next(iter(inputs.values())))
+        for name, layer in self.model.layers.items():
+            given, x = x, np.array(layer(feed.get(name, {}).get("x", x)))
+            meet(Call(name, "", "layer", {"x": given}, {"": x}))
+            x = graft.get(name, {}).get("", x)
+        meet(Call("", "", "Layers", {"x": first}, {"": x}))
 
     def describe(self) -> str:
         return f"Python {getattr(self.model, '__name__', type(self.model).__name__)}"

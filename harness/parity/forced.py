@@ -1,0 +1,202 @@
+"""Run the port with every module fed with the reference's inputs, and its output replaced by the reference's.
+
+No error is inherited then: what a module computes wrong is its own fault, and so is what it hands to another wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from harness.adapters.protocols import NOTHING, Call, Leaves, State
+from harness.parity.calls import CallPair, Calls, Leaf, allowed, filled
+from harness.parity.compare import Array
+from harness.parity.floor import EXACT, largest
+from harness.parity.judge import Mask, mask_for
+
+
+@dataclass(slots=True)
+class Runner:
+    """Runs a side, and counts."""
+
+    sides: Sequence[Any]
+    inputs: Mapping[str, Any]
+    states: tuple[State, State]
+    count: int = 0
+
+    def __call__(
+        self,
+        side: int,
+        feed: Mapping[str, Leaves] = NOTHING,
+        graft: Mapping[str, Leaves] = NOTHING,
+        *,
+        state: Any = None,
+    ) -> dict[str, Call]:
+        """Every call by name, in the order in which they ended."""
+        self.count += 1
+        found: dict[str, Call] = {}
+        self.sides[side].replay(
+            self.inputs,
+            lambda call: found.__setitem__(call.name, call),
+            feed=feed,
+            graft=graft,
+            state=state or self.states[side],
+        )
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """How far two arrays are apart, and where most."""
+
+    error: float
+    scale: float
+    worst: tuple[int, ...]
+    reference: float
+    port: float
+
+    @property
+    def relative(self) -> float:
+        return self.error / self.scale if self.scale else self.error
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The runs of both sides as they are, and of the port on the reference's activations."""
+
+    reference: Calls
+    port: Calls
+    fed: Calls
+    pairs: Mapping[str, CallPair]
+    masks: Mask
+    feed: Mapping[str, Leaves]
+    graft: Mapping[str, Leaves]
+
+    def own(self, name: str) -> tuple[Leaf, Apart] | None:
+        """What the port's call puts out on right inputs, where that is wrong."""
+        pair = self.pairs[name]
+        if name not in self.fed:
+            return None
+        return self.worst(self.reference[pair.name].outputs, self.fed[name].outputs, pair.outputs)
+
+    def handed(self, name: str) -> tuple[Leaf, Apart] | None:
+        """What the port's call is given by a caller that has right inputs, where that is wrong."""
+        pair = self.pairs[name]
+        if name not in self.fed or not name:
+            return None
+        return self.worst(self.reference[pair.name].inputs, self.fed[name].inputs, pair.inputs)
+
+    def is_activation(self, name: str, leaf: Leaf) -> bool:
+        """Whether an input is what another module computed from the data: an error of it has an effect."""
+        array = self.fed[name].inputs.get(leaf.port)
+        return not leaf.is_mask and isinstance(array, np.ndarray) and array.dtype.kind == "f"
+
+    def worst(self, ours: Leaves, theirs: Leaves, leaves: Sequence[Leaf]) -> tuple[Leaf, Apart] | None:
+        found = []
+        for leaf in leaves:
+            right, got = ours.get(leaf.reference), theirs.get(leaf.port)
+            if isinstance(right, np.ndarray) and isinstance(got, np.ndarray):
+                right = leaf.bring(right)
+                if leaf.is_mask:
+                    right, got = allowed(right), allowed(got)
+                apart = distance(right, got, {} if leaf.is_mask else self.masks)
+                if apart.error > EXACT * apart.scale:
+                    found.append((leaf, apart))
+        return max(found, key=lambda each: each[1].relative, default=None)
+
+    def maker(self, name: str, leaf: Leaf) -> str:
+        """The reference's module, unknown in the port, that made what the call is given; empty if there is none."""
+        given = self.reference[self.pairs[name].name].inputs.get(leaf.reference)
+        known = {pair.name for pair in self.pairs.values()}
+        parents = {call.caller for call in self.reference.values()}
+        for call in self.reference.values():
+            if call.name in known or call.name in parents:
+                continue
+            if any(each is given or same_array(each, given) for each in call.outputs.values()):
+                return call.name
+        return ""
+
+    def caller(self, name: str) -> str:
+        """The port's call inside which `name` happened, or the nearest around it that corresponds to one."""
+        at = self.fed[name].caller
+        while at and at not in self.pairs:
+            at = self.fed[at].caller if at in self.fed else ""
+        return at
+
+
+def forced(run: Runner, reference: Calls, port: Calls, pairs: Mapping[str, CallPair], masks: Mask) -> View:
+    """The runs of both sides as they are, and the port's on the reference's activations."""
+    feed, graft = _plan(reference, port, pairs)
+    try:
+        fed = run(1, feed, graft)
+    except Exception:  # an input of another form was taken for the same one: what is handed on is right all the same
+        feed = {}
+        fed = run(1, feed, graft)
+    return View(reference, port, fed, pairs, masks, feed, graft)
+
+
+def _plan(reference: Calls, port: Calls, pairs: Mapping[str, CallPair]) -> tuple[dict[str, Leaves], dict[str, Leaves]]:
+    """What every call of the port is to compute with, and to hand on: the reference's."""
+    feed: dict[str, Leaves] = {}
+    graft: dict[str, Leaves] = {}
+    for name, pair in pairs.items():
+        ours, theirs = reference[pair.name], port[name]
+        if name:
+            feed[name] = {
+                leaf.port: leaf.bring(ours.inputs[leaf.reference]).astype(theirs.inputs[leaf.port].dtype)
+                for leaf in pair.inputs
+            }
+        graft[name] = {leaf.port: leaf.bring(ours.outputs[leaf.reference]) for leaf in pair.outputs}
+    del graft[""]
+    return feed, graft
+
+
+def as_they_are(leaves: Sequence[Leaf]) -> tuple[Leaf, ...]:
+    """The port's leaves, to compare two runs of the port."""
+    return tuple(Leaf(leaf.port, leaf.port, lambda array: array, is_mask=leaf.is_mask) for leaf in leaves)
+
+
+def distance(reference: Array, port: Array, masks: Mask) -> Apart:
+    """How far the port's array is from the reference's, at valid positions."""
+    if reference.shape != port.shape:
+        return Apart(float("inf"), 1.0, (), float("nan"), float("nan"))
+    ours, theirs = reference, port
+    mask = mask_for("", reference, masks)
+    if mask is None and reference.ndim >= 4:
+        mask = next(
+            (_rows(each, reference.shape) for each in masks.values() if _rows(each, reference.shape) is not None), None
+        )
+    chosen = np.ones(reference.shape, bool)
+    if mask is not None:
+        chosen = np.broadcast_to(mask.reshape(mask.shape + (1,) * (reference.ndim - mask.ndim)), reference.shape)
+    if ours.dtype.kind in "biu" or theirs.dtype.kind in "biu":
+        apart = np.where(chosen, np.abs(ours.astype(np.float64) - theirs.astype(np.float64)), 0.0)
+    else:
+        ours, theirs = filled(ours), filled(theirs)
+        both = np.isfinite(ours) & np.isfinite(theirs)
+        apart = np.abs(np.where(both, ours, 0) - np.where(both, theirs, 0))
+        same = both | (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))
+        apart = np.where(chosen, np.where(same, apart, np.inf), 0.0)
+    if not apart.size:
+        return Apart(0.0, 0.0, (), 0.0, 0.0)
+    worst = np.unravel_index(int(np.argmax(apart)), apart.shape)
+    scale = largest(np.where(chosen & np.isfinite(ours), ours, 0).astype(np.float64))
+    index = tuple(int(each) for each in worst)
+    return Apart(float(apart[worst]), scale, index, float(ours[worst]), float(theirs[worst]))
+
+
+def same_array(one: Any, other: Any) -> bool:
+    """Whether both are arrays that hold the same numbers."""
+    arrays = isinstance(one, np.ndarray) and isinstance(other, np.ndarray)
+    return arrays and one.shape == other.shape and bool(np.array_equal(one, other))
+
+
+def _rows(mask: Array, shape: tuple[int, ...]) -> Array | None:
+    """The mask for an array of (batch, heads, tokens, ...) or for attention over pairs of tokens."""
+    batch, tokens = mask.shape
+    if shape[0] == batch and len(shape) == 4 and shape[2] == tokens:
+        return np.broadcast_to(np.asarray(mask, bool)[:, None, :], (batch, shape[1], tokens))
+    return None

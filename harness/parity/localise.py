@@ -1,0 +1,229 @@
+"""Which modules are at fault: those whose output is wrong on right inputs, or that hand wrong inputs on."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from harness.adapters.protocols import Replays, State, UnsupportedError
+from harness.parity.calls import CallPair, Leaf, pair_calls
+from harness.parity.forced import Apart, Runner, View, as_they_are, forced
+from harness.parity.judge import Mask
+from harness.parity.suspects import Found, Moved, errors
+from harness.parity.weights import Pairing
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """A module on both sides, and where its error comes from; errors are relative to the largest reference value.
+
+    local: of its output, computed from the reference's inputs. total: of its output in the port as it runs. inherited:
+    how far the two outputs of the port are apart. amplification: inherited over the error of its inputs.
+    handed: of an input that it is given by its caller, where that has the reference's inputs; 0 where they agree.
+    """
+
+    path: str
+    port_path: str
+    kind: str
+    shape: tuple[int, ...]
+    local: float = 0.0
+    total: float = 0.0
+    inherited: float = 0.0
+    amplification: float | None = None
+    handed: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Faulty:
+    """A module at fault. Both paths are empty for the model itself.
+
+    check: forward, gradients, decode or train. how: what it does wrong, in words.
+    error, scale: the largest |reference - port|, in float64, and the largest reference value; worst: its index, with
+    both values. It is of an output, or of what a module inside is given: `how` says so.
+    probe: the inputs on which this was seen.
+    """
+
+    path: str
+    port_path: str
+    kind: str
+    check: str
+    how: str
+    error: float
+    scale: float
+    shape: tuple[int, ...] = ()
+    worst: tuple[int, ...] = ()
+    reference: float = 0.0
+    port: float = 0.0
+    probe: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """What the runs showed. runs: how many there were, each as long as one of the whole model."""
+
+    modules: tuple[Module, ...]
+    faulty: tuple[Faulty, ...]
+    view: View
+    runs: int
+
+
+def locate(
+    sides: Sequence[Any],
+    inputs: Mapping[str, Any],
+    states: tuple[State, State],
+    *,
+    masks: Mask,
+    mapping: Mapping[str, str],
+    pairing: Pairing,
+    moved: Moved,
+    probe: str = "",
+) -> Located:
+    """The modules at fault on these inputs.
+
+    Raises:
+        UnsupportedError: the modules of a side cannot be reached, or none corresponds.
+    """
+    for side, who in zip(sides, ("reference", "port"), strict=True):
+        if not isinstance(side, Replays):
+            raise UnsupportedError(f"the {who} is a function without modules")
+    run = Runner(sides, inputs, states)
+    reference, port = run(0), run(1)
+    pairs, unsure = pair_calls(reference, port, mapping=mapping, pairing=pairing)
+    if len(pairs) < 2:
+        raise UnsupportedError("no module of the port corresponds to one of the reference: give a mapping")
+    view = forced(run, reference, port, pairs, masks)
+    if doubted := _doubted(view, unsure):
+        view = forced(run, reference, port, _without(pairs, doubted), masks)
+    view, blames, wrong = _settled(run, view, moved)
+    modules = tuple(_row(view, name, *wrong) for name in view.pairs if name)
+    return Located(modules, tuple(_faulty(view, each, probe) for each in blames.values()), view, run.count)
+
+
+def _settled(run: Runner, view: View, moved: Moved) -> tuple[View, Blames, tuple[Found, Found]]:
+    """The blames of those pairs that mean the same on both sides.
+
+    Two sides may divide their work between modules in another way: one then puts out something else, and another makes
+    up for it. Where a pair is left out and another module is not blamed any more, the two were such.
+    """
+    wrong = errors(run, view, moved)
+    blames = _blames(view, *wrong)
+    groups: dict[tuple[str, str], set[str]] = {}
+    for path, each in blames.items():
+        if path and not each[0].handed:
+            kinds = (view.reference[view.pairs[each[0].call].name].kind, view.port[each[0].call].kind)
+            groups.setdefault(kinds, set()).update(blame.call for blame in each)
+    if len(blames) < 2 or len(groups) > GROUPS:
+        return view, blames, wrong
+    for calls in groups.values():
+        less = forced(run, view.reference, view.port, _without(view.pairs, calls), view.masks)
+        fewer = errors(run, less, moved)
+        left = _blames(less, *fewer)
+        paths = {path for path, each in blames.items() if any(blame.call in calls for blame in each)}
+        if left.keys() < blames.keys() - paths:
+            view, blames, wrong = less, left, fewer
+    return view, blames, wrong
+
+
+GROUPS = 4
+"""Kinds of modules that are tried in this way; so many at once are at fault in a port that is wrong all over."""
+
+
+def _without(pairs: Mapping[str, CallPair], names: Collection[str]) -> dict[str, CallPair]:
+    return {name: pair for name, pair in pairs.items() if name not in names}
+
+
+def _doubted(view: View, unsure: frozenset[str]) -> set[str]:
+    """Calls paired by their parts alone, of classes of which no pair computes the same: they mean something else."""
+
+    def kinds(name: str) -> tuple[str, str]:
+        return view.reference[view.pairs[name].name].kind, view.port[name].kind
+
+    agreeing = {kinds(name) for name in unsure if view.own(name) is None and view.handed(name) is None}
+    return {name for name in unsure if kinds(name) not in agreeing}
+
+
+@dataclass(frozen=True, slots=True)
+class _Blame:
+    """One reason to call the reference's module `path` at fault: an output of the port's call, or an input of it."""
+
+    path: str
+    port_path: str
+    call: str
+    leaf: Leaf
+    apart: Apart
+    handed: bool
+    made: bool = False
+
+
+Blames = Mapping[str, Sequence[_Blame]]
+
+
+def _blames(view: View, own: Found, handed: Found) -> Blames:
+    """By the reference's path, in the order in which the calls ended."""
+    found: dict[str, list[_Blame]] = {}
+    for name in view.fed:
+        if name in handed:
+            leaf, apart = handed[name]
+            maker, caller = view.maker(name, leaf), view.caller(name)
+            path = _plain(maker or view.pairs[caller].name)
+            blame = _Blame(path, _plain(caller), name, leaf, apart, handed=True, made=bool(maker))
+            found.setdefault(path, []).append(blame)
+        if name in own:
+            path = _plain(view.pairs[name].name)
+            found.setdefault(path, []).append(_Blame(path, _plain(name), name, *own[name], handed=False))
+    return found
+
+
+def _plain(name: str) -> str:
+    """The path without the number of the call."""
+    return name.split("#")[0]
+
+
+def _faulty(view: View, blames: Sequence[_Blame], probe: str) -> Faulty:
+    first = blames[0]
+    apart, leaf = first.apart, first.leaf
+    pair = view.pairs[first.call]
+    ours = view.reference[pair.name]
+    how = "its inputs agree and its output does not"
+    if first.made:
+        how = "its output is wrong"
+    elif first.handed:
+        how = f"hands {pair.name} {'no' if np.isnan(apart.error) else 'a wrong'} {leaf.reference}"
+    return Faulty(
+        first.path,
+        first.port_path,
+        view.reference[first.path].kind,
+        "forward",
+        how,
+        apart.error,
+        apart.scale,
+        np.shape((ours.inputs if first.handed else ours.outputs).get(leaf.reference, ())),
+        apart.worst,
+        apart.reference,
+        apart.port,
+        probe,
+    )
+
+
+def _row(view: View, name: str, own: Found, handed: Found) -> Module:
+    """The row of the table."""
+    pair = view.pairs[name]
+    ours, theirs = view.reference[pair.name], view.port[name]
+    total = view.worst(ours.outputs, theirs.outputs, pair.outputs)
+    inputs = view.worst(ours.inputs, theirs.inputs, pair.inputs)
+    same = view.worst(view.fed[name].outputs, theirs.outputs, as_they_are(pair.outputs)) if name in view.fed else None
+    inherited = same[1].relative if same else 0.0
+    return Module(
+        pair.name,
+        name,
+        ours.kind,
+        ours.outputs[pair.outputs[0].reference].shape,
+        local=own[name][1].relative if name in own else 0.0,
+        total=total[1].relative if total else 0.0,
+        inherited=inherited,
+        amplification=inherited / inputs[1].relative if inputs and inputs[1].relative else None,
+        handed=handed[name][1].relative if name in handed else 0.0,
+    )

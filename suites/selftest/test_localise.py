@@ -1,0 +1,86 @@
+"""Which layer of a chain is at fault: planted faults, and none where there is none."""
+
+import numpy as np
+
+import harness
+from harness.adapters.toy.layers import Layers
+
+INPUTS = {"x": np.linspace(-2, 2, 24, dtype=np.float32).reshape(2, 3, 4)}
+
+
+def net(**changed):
+    layers = {"double": lambda x: 2 * x, "shift": lambda x: x + 1, "square": np.square, "halve": lambda x: x / 2}
+    return Layers({name: changed.get(name, layer) for name, layer in layers.items()})
+
+
+def paths(found):
+    return [each.path for each in found.faulty]
+
+
+def test_the_layer_that_is_wrong_and_not_those_that_inherit():
+    found = harness.check(net(), net(shift=lambda x: x + 1.01), INPUTS)
+    assert paths(found) == ["shift"]
+    fault = found.faulty[0]
+    assert (fault.port_path, fault.check, fault.shape) == ("shift", "forward", (2, 3, 4))
+    np.testing.assert_allclose(fault.error, 0.01, rtol=1e-6)
+    np.testing.assert_allclose(abs(fault.reference - fault.port), 0.01, rtol=1e-6)
+    rows = {row.path: row for row in found.diagnosis.modules}
+    assert rows["double"].local == rows["double"].total == 0
+    assert rows["shift"].local > 0
+    assert rows["shift"].inherited == 0
+    assert rows["square"].local == 0
+    assert rows["square"].total == rows["square"].inherited > 0
+    assert rows["halve"].amplification == 1
+
+
+def test_two_faults_of_one_run():
+    found = harness.check(net(), net(shift=lambda x: x + 1.01, halve=lambda x: x / 2.02), INPUTS)
+    assert paths(found) == ["shift", "halve"]
+
+
+def test_a_fault_that_a_later_one_hides_in_the_outputs():
+    found = harness.check(net(), net(double=lambda x: 4 * x, shift=lambda x: x / 2 + 1), INPUTS)
+    assert found.verdict is harness.Verdict.AGREE
+    assert not found.faulty  # work divided in another way is no fault
+
+
+def test_names_that_do_not_correspond_need_a_mapping():
+    port = Layers({"a": lambda x: 2 * x, "b": lambda x: x + 1.01, "c": lambda x: np.square(x) / 2})
+    found = harness.check(net(), port, INPUTS)
+    assert not found.faulty
+    assert "give a mapping" in found.diagnosis.why_not
+    assert "at fault    not found: no module of the port corresponds" in str(found)
+    mapped = harness.check(
+        net(),
+        port,
+        INPUTS,
+        mapping={"double": "a", "shift": "b"},
+        unmatched=({"square": "in c", "halve": "in c"}, {"c": "both"}),
+    )
+    assert [(each.path, each.port_path) for each in mapped.faulty] == [("shift", "b")]
+
+
+def test_a_function_is_not_looked_into():
+    found = harness.check(lambda x: x, lambda x: x + 1, INPUTS)
+    assert not found.faulty
+    assert "is a function, into which nobody sees" in found.diagnosis.why_not
+
+
+def test_nothing_is_run_where_all_agrees():
+    found = harness.check(net(), net(), INPUTS)
+    assert found.diagnosis.runs == 0
+    assert "diagnosis" not in found.seconds
+
+
+def test_the_text_says_where_how_far_and_that_it_is_so():
+    text = str(harness.check(net(), net(shift=lambda x: x + 1.01), INPUTS))
+    assert "at fault    shift, layer: its inputs agree and its output does not" in text
+    assert "off by 0.01 on values up to 5, shape (2, 3, 4), most at [" in text
+    assert "sound       3 other modules compute what the reference's do on the same inputs" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_it_is_part_of_the_record():
+    record = harness.check(net(), net(shift=lambda x: x + 1.01), INPUTS).to_dict()
+    assert record["diagnosis"]["faulty"][0]["path"] == "shift"
+    assert len(record["diagnosis"]["modules"]) == 4
