@@ -172,6 +172,14 @@ class Differentiates(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Chunk:
+    """One step of decoding: positions `start` to `stop` of the tokens are given, what lies before is in the cache."""
+
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """One call of a module, in float64.
 
@@ -193,6 +201,22 @@ Leaves = Mapping[str, Any]
 NOTHING: Mapping[str, Leaves] = {}
 
 
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """How a model is run to be watched: forwards in inference mode, or otherwise.
+
+    training: in training mode, with dropout held still as for `run_training`. chunks: step by step with a cache; a
+    module's call in the second step is its second call. cotangents: backwards from the loss sum(output x cotangent).
+    """
+
+    training: bool = False
+    chunks: Sequence[Chunk] = ()
+    cotangents: Mapping[str, Array] | None = None
+
+
+FORWARD = Mode()
+
+
 @runtime_checkable
 class Replays(Protocol):
     """Can be run module by module, each on inputs from elsewhere."""
@@ -205,11 +229,16 @@ class Replays(Protocol):
         feed: Mapping[str, Leaves] = NOTHING,
         graft: Mapping[str, Leaves] = NOTHING,
         state: State = STORED,
-    ) -> None:
-        """Run in float64 and inference mode, and hand every call to `meet` when it ends, children before parents.
+        mode: Mode = FORWARD,
+    ) -> Mapping[str, Array]:
+        """Run in float64, hand every call to `meet` when it ends, children before parents; parameters' gradients.
 
         feed: call name -> what it computes with instead of what it is given (and `Call.inputs` still says).
         graft: call name -> what it hands on instead of what it computed (and `Call.outputs` still says).
+
+        Backwards, a call is given the gradients of its outputs, and puts out the gradients of its inputs, each the
+        part that flows through this call; zero where none does. Calls then come in the order in which gradients leave
+        them. What is returned are the gradients of the parameters, by name; forwards, nothing.
 
         Raises:
             UnsupportedError: the modules cannot be reached.
@@ -232,14 +261,6 @@ class Draws(Protocol):
         self, inputs: Mapping[str, Any], *, draws: int, seed: int, state: State = STORED
     ) -> list[dict[str, Array]]:
         """The outputs of that many runs in training mode, each with other elements dropped."""
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """One step of decoding: positions `start` to `stop` of the tokens are given, what lies before is in the cache."""
-
-    start: int
-    stop: int
 
 
 @runtime_checkable

@@ -24,12 +24,16 @@ Layout = Callable[[Array], Array]
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """An array of a call on both sides, by leaf name. bring: from the reference's form into the port's."""
+    """An array of a call on both sides, by leaf name. bring: from the reference's form into the port's.
+
+    keeps_all: the port's form has each element of the reference's once, so that gradients go the same way.
+    """
 
     reference: str
     port: str
     bring: Layout
     is_mask: bool = False
+    keeps_all: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +151,7 @@ def match_inputs(reference: Call, port: Call) -> tuple[tuple[Leaf, ...], tuple[s
             bring = layout(ours[name], theirs[target], resized=name == target) if alike else None
             if bring is None:
                 return
-            leaf = Leaf(name, target, bring)
+            leaf = Leaf(name, target, bring, keeps_all=ours[name].size == theirs[target].size)
         if only_equal and not _equal(leaf.bring(ours[name]), theirs[target]):
             return
         found.append(leaf)

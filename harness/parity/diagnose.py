@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from harness.adapters.protocols import Holds, UnsupportedError
+import numpy as np
+
+from harness.adapters.decoding import token_name
+from harness.adapters.protocols import FORWARD, Chunk, Holds, Mode, UnsupportedError
 from harness.cases.probes import Probe
 from harness.parity.compare import Verdict, plain
+from harness.parity.floor import EXACT
 from harness.parity.judge import Line, Mask
 from harness.parity.localise import Faulty, Located, Module, locate
-from harness.parity.study import Study
-from harness.parity.weights import Pairing
+from harness.parity.probing import CACHED
+from harness.parity.study import Study, cotangents_for
+from harness.parity.weights import split_name
 
 SMALL = 10_000_000
 """Weights: a smaller port is run on up to `PROBES` inputs that show a fault, a larger one on the clearest."""
@@ -38,77 +43,123 @@ class Diagnosis:
         return values
 
 
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """Inputs, weights and modes in which a claim fails. check: of which kind it is."""
+
+    check: str
+    study: Study
+    probe: Probe
+    modes: tuple[Mode, Mode] = (FORWARD, FORWARD)
+
+
 def diagnose(
     found: Study,
     lines: Sequence[Line],
     probes: Sequence[Probe],
     *,
+    richest: Probe,
     given_fails: bool,
     masks_of: Callable[[Mapping[str, Any]], Mask],
     mapping: Mapping[str, str],
-    pairing: Pairing,
+    seed: int,
 ) -> Diagnosis:
-    """Where the forward pass goes wrong, on the probes that show it.
+    """Where the claims that fail go wrong; backwards, step by step or in training only where forwards nothing does.
 
-    given_fails: whether the first probe, the given call, fails with the weights as they are stored.
+    given_fails: whether the first probe, the given call, fails with the weights as they are stored. richest: the probe
+    of gradients and training.
     """
-    situations = _situations(found, lines, probes, given_fails=given_fails)
-    if not situations:
-        return Diagnosis()
-    every: list[Located] = []
+    failing = [line for line in lines if line.verdict is not Verdict.AGREE]
+    located: list[tuple[Situation, Located]] = []
     why_not = ""
-    for study, probe in situations:
+    for situation in _situations(found, failing, probes, richest, masks_of, given_fails=given_fails, seed=seed):
+        if located and situation.check != located[0][0].check and any(each.faulty for _, each in located):
+            break
         try:
-            every.append(
-                locate(
-                    study.sides,
-                    probe.inputs,
-                    study.states(),
-                    masks=masks_of(probe.inputs),
-                    mapping=mapping,
-                    pairing=pairing,
-                    moved=study.states,
-                    probe=probe.name,
-                )
-            )
+            located.append((situation, _locate(situation, masks_of, mapping)))
         except UnsupportedError as error:
             why_not = why_not or str(error)
         except Exception as error:  # a model may fail in ways of its own when its modules are run on other inputs
             text = str(error).strip().splitlines()
             why_not = why_not or f"raised {type(error).__name__}: {text[0][:120] if text else ''}"
-    if not every:
-        return Diagnosis(why_not=why_not)
     faulty: dict[str, Faulty] = {}
-    for located in every:
-        for each in located.faulty:
-            faulty.setdefault(each.path, each)
-    richest = max(every, key=lambda located: len(located.faulty))
-    order = list(richest.view.reference)
+    for _, each in located:
+        for one in each.faulty:
+            faulty.setdefault(one.path, one)
+    if not any(one.check == "forward" for one in faulty.values()):
+        for one in _buffers(found, failing):
+            faulty.setdefault(one.path, one)
+    if not located:
+        return Diagnosis(tuple(faulty.values()), why_not=why_not)
+    situation, best = max(located, key=lambda each: len(each[1].faulty))
+    order = [name.split("#")[0] for name in best.view.reference]
     ranked = sorted(faulty.values(), key=lambda each: order.index(each.path) if each.path in order else len(order))
-    return Diagnosis(
-        tuple(ranked),
-        richest.modules,
-        next(probe.name for (_, probe), located in zip(situations, every, strict=False) if located is richest),
-        sum(located.runs for located in every),
-        "" if faulty else "every module computes what the reference's does, on its inputs",
+    runs = sum(each.runs for _, each in located)
+    nothing = "" if faulty else why_not or "every module computes what the reference's does, on its inputs"
+    return Diagnosis(tuple(ranked), best.modules, situation.probe.name, runs, nothing)
+
+
+def _locate(situation: Situation, masks_of: Callable[[Mapping[str, Any]], Mask], mapping: Mapping[str, str]) -> Located:
+    study, probe = situation.study, situation.probe
+    return locate(
+        study.sides,
+        probe.inputs,
+        study.states(),
+        masks=masks_of(probe.inputs),
+        mapping=mapping,
+        pairing=study.pairing,
+        moved=study.states,
+        modes=situation.modes,
+        check=situation.check,
+        probe=probe.name,
     )
 
 
 def _situations(
-    found: Study, lines: Sequence[Line], probes: Sequence[Probe], *, given_fails: bool
-) -> list[tuple[Study, Probe]]:
-    """The inputs that show a fault, those that show most first, and the weights with which they do."""
+    found: Study,
+    failing: Sequence[Line],
+    probes: Sequence[Probe],
+    richest: Probe,
+    masks_of: Callable[[Mapping[str, Any]], Mask],
+    *,
+    given_fails: bool,
+    seed: int,
+) -> Iterator[Situation]:
+    """Forwards first, on the inputs that show most; then backwards, with a cache, and in training."""
     by_name = {probe.name: probe for probe in probes}
-    failing = [
-        line
-        for line in lines
-        if line.check == "forward" and line.verdict is not Verdict.AGREE and line.probe in by_name
-    ]
-    failing.sort(key=lambda line: -(line.error / (line.scale or 1.0)))
-    situations = [(found, by_name[line.probe]) for line in failing]
-    if not situations and given_fails:
-        situations = [(replace(found, values=({}, {})), probes[0])]
-    return situations[: PROBES if _size(found) <= SMALL else 1]
+    forward = [line for line in failing if line.check == "forward" and line.probe in by_name]
+    forward.sort(key=lambda line: -(line.error / (line.scale or 1.0)))
+    for line in forward[: PROBES if _size(found) <= SMALL else 1]:
+        yield Situation("forward", found, by_name[line.probe])
+    if not forward and given_fails:
+        yield Situation("forward", replace(found, values=({}, {})), probes[0])
+    checks = {line.check for line in failing}
+    if "gradients" in checks:
+        ours, theirs = cotangents_for(found, richest, masks_of(richest.inputs), seed)
+        yield Situation("gradients", found, richest, (Mode(cotangents=ours), Mode(cotangents=theirs)))
+    for line in failing:
+        probe = by_name.get(line.probe.removesuffix(CACHED)) if line.check == "decode" else None
+        if probe is not None:
+            length = np.shape(probe.inputs[token_name(probe.inputs)])[1]
+            steps = Mode(chunks=tuple(Chunk(at, at + 1) for at in range(length)))
+            yield Situation("decode", found, probe, (steps, steps))
+            break
+    if checks & {"train", "dropout"}:
+        yield Situation("train", found, richest, (Mode(training=True), Mode(training=True)))
+
+
+def _buffers(found: Study, failing: Sequence[Line]) -> Iterator[Faulty]:
+    """The modules whose buffers hold something else after a run in training mode."""
+    port = {link.reference: link.port for link in found.pairing.certain}
+    for line in failing:
+        for name, error, scale in line.pairs if line.check in ("train", "dropout") else ():
+            path, leaf = split_name(name)
+            if name in port and leaf in BUFFERS and error > EXACT * scale:
+                how = f"its {leaf} is wrong after a run in training mode"
+                yield Faulty(path, split_name(port[name])[0], "", "train", how, error, scale)
+
+
+BUFFERS = ("running_mean", "running_var", "mean", "var")
 
 
 def _size(found: Study) -> int:

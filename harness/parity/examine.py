@@ -151,10 +151,11 @@ def examine(
                     found,
                     lines,
                     taken,
+                    richest=richest,
                     given_fails=given_fails,
                     masks_of=masks_of,
                     mapping=mapping,
-                    pairing=pairing,
+                    seed=seed,
                 )
     return Further(tuple(lines), notes, summary(pairing), pairing, not_taken, not_checked, diagnosis)
 

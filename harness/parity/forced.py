@@ -6,12 +6,12 @@ No error is inherited then: what a module computes wrong is its own fault, and s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from harness.adapters.protocols import NOTHING, Call, Leaves, State
+from harness.adapters.protocols import FORWARD, NOTHING, Call, Leaves, Mode, State
 from harness.parity.calls import CallPair, Calls, Leaf, allowed, filled
 from harness.parity.compare import Array
 from harness.parity.floor import EXACT, largest
@@ -20,12 +20,19 @@ from harness.parity.judge import Mask, mask_for
 
 @dataclass(slots=True)
 class Runner:
-    """Runs a side, and counts."""
+    """Runs a side in its mode, and counts. gradients: those of the parameters, from the last run backwards."""
 
     sides: Sequence[Any]
     inputs: Mapping[str, Any]
     states: tuple[State, State]
+    modes: tuple[Mode, Mode] = (FORWARD, FORWARD)
     count: int = 0
+    gradients: Mapping[str, Array] = field(default_factory=dict)
+
+    @property
+    def backwards(self) -> bool:
+        """Whether what is run are gradients."""
+        return self.modes[0].cotangents is not None
 
     def __call__(
         self,
@@ -33,17 +40,18 @@ class Runner:
         feed: Mapping[str, Leaves] = NOTHING,
         graft: Mapping[str, Leaves] = NOTHING,
         *,
-        state: Any = None,
+        state: State | None = None,
     ) -> dict[str, Call]:
         """Every call by name, in the order in which they ended."""
         self.count += 1
         found: dict[str, Call] = {}
-        self.sides[side].replay(
+        self.gradients = self.sides[side].replay(
             self.inputs,
             lambda call: found.__setitem__(call.name, call),
             feed=feed,
             graft=graft,
             state=state or self.states[side],
+            mode=self.modes[side],
         )
         return found
 
@@ -65,7 +73,10 @@ class Apart:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The runs of both sides as they are, and of the port on the reference's activations."""
+    """The runs of both sides as they are, and of the port on the reference's activations.
+
+    least: a scale below which nothing is told apart. gradients: those of the port's parameters in that last run.
+    """
 
     reference: Calls
     port: Calls
@@ -74,6 +85,8 @@ class View:
     masks: Mask
     feed: Mapping[str, Leaves]
     graft: Mapping[str, Leaves]
+    least: float = 0.0
+    gradients: Mapping[str, Array] = field(default_factory=dict)
 
     def own(self, name: str) -> tuple[Leaf, Apart] | None:
         """What the port's call puts out on right inputs, where that is wrong."""
@@ -103,7 +116,7 @@ class View:
                 if leaf.is_mask:
                     right, got = allowed(right), allowed(got)
                 apart = distance(right, got, {} if leaf.is_mask else self.masks)
-                if apart.error > EXACT * apart.scale:
+                if apart.error > EXACT * max(apart.scale, self.least):
                     found.append((leaf, apart))
         return max(found, key=lambda each: each[1].relative, default=None)
 
@@ -135,7 +148,19 @@ def forced(run: Runner, reference: Calls, port: Calls, pairs: Mapping[str, CallP
     except Exception:  # an input of another form was taken for the same one: what is handed on is right all the same
         feed = {}
         fed = run(1, feed, graft)
-    return View(reference, port, fed, pairs, masks, feed, graft)
+    return View(reference, port, fed, pairs, masks, feed, graft, _least(run, reference), run.gradients)
+
+
+def _least(run: Runner, reference: Calls) -> float:
+    """Where gradients cancel, as those of a bias before a softmax, what is left is rounding of the others."""
+    if not run.backwards:
+        return 0.0
+    every = (leaf for call in reference.values() for leaf in [*call.inputs.values(), *call.outputs.values()])
+    return CANCELLED * max((largest(leaf) for leaf in every if isinstance(leaf, np.ndarray)), default=0.0)
+
+
+CANCELLED = 1e-6
+"""Times the largest gradient anywhere: sums of a million terms of that size cancel to 1e-10 of it in float64."""
 
 
 def _plan(reference: Calls, port: Calls, pairs: Mapping[str, CallPair]) -> tuple[dict[str, Leaves], dict[str, Leaves]]:
@@ -144,13 +169,18 @@ def _plan(reference: Calls, port: Calls, pairs: Mapping[str, CallPair]) -> tuple
     graft: dict[str, Leaves] = {}
     for name, pair in pairs.items():
         ours, theirs = reference[pair.name], port[name]
-        if name:
-            feed[name] = {
-                leaf.port: leaf.bring(ours.inputs[leaf.reference]).astype(theirs.inputs[leaf.port].dtype)
-                for leaf in pair.inputs
-            }
-        graft[name] = {leaf.port: leaf.bring(ours.outputs[leaf.reference]) for leaf in pair.outputs}
-    del graft[""]
+        if not name:
+            continue
+        feed[name] = {
+            leaf.port: leaf.bring(ours.inputs[leaf.reference]).astype(theirs.inputs[leaf.port].dtype)
+            for leaf in pair.inputs
+            if leaf.reference in ours.inputs and leaf.port in theirs.inputs
+        }
+        graft[name] = {
+            leaf.port: leaf.bring(ours.outputs[leaf.reference])
+            for leaf in pair.outputs
+            if leaf.reference in ours.outputs
+        }
     return feed, graft
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from harness.adapters.protocols import Replays, State, UnsupportedError
+from harness.adapters.protocols import FORWARD, Array, Mode, Replays, State, UnsupportedError
 from harness.parity.calls import CallPair, Leaf, pair_calls
-from harness.parity.forced import Apart, Runner, View, as_they_are, forced
+from harness.parity.floor import EXACT, largest
+from harness.parity.forced import Apart, Runner, View, as_they_are, distance, forced
 from harness.parity.judge import Mask
 from harness.parity.suspects import Found, Moved, errors
-from harness.parity.weights import Pairing
+from harness.parity.weights import Pairing, split_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +80,11 @@ def locate(
     mapping: Mapping[str, str],
     pairing: Pairing,
     moved: Moved,
+    modes: tuple[Mode, Mode] = (FORWARD, FORWARD),
+    check: str = "forward",
     probe: str = "",
 ) -> Located:
-    """The modules at fault on these inputs.
+    """The modules at fault on these inputs, in these modes of the reference and of the port.
 
     Raises:
         UnsupportedError: the modules of a side cannot be reached, or none corresponds.
@@ -89,17 +92,61 @@ def locate(
     for side, who in zip(sides, ("reference", "port"), strict=True):
         if not isinstance(side, Replays):
             raise UnsupportedError(f"the {who} is a function without modules")
-    run = Runner(sides, inputs, states)
+    run = Runner(sides, inputs, states, (replace(modes[0], cotangents=None), replace(modes[1], cotangents=None)))
     reference, port = run(0), run(1)
     pairs, unsure = pair_calls(reference, port, mapping=mapping, pairing=pairing)
     if len(pairs) < 2:
         raise UnsupportedError("no module of the port corresponds to one of the reference: give a mapping")
     view = forced(run, reference, port, pairs, masks)
     if doubted := _doubted(view, unsure):
-        view = forced(run, reference, port, _without(pairs, doubted), masks)
+        pairs = _without(pairs, doubted)
+        view = forced(run, reference, port, pairs, masks)
+    gradients: Mapping[str, Array] = {}
+    if modes[0].cotangents is not None:
+        run.modes = modes
+        reference = run(0)
+        gradients = run.gradients
+        view = forced(run, reference, run(1), {name: _reversed(pair) for name, pair in pairs.items()}, masks)
     view, blames, wrong = _settled(run, view, moved)
     modules = tuple(_row(view, name, *wrong) for name in view.pairs if name)
-    return Located(modules, tuple(_faulty(view, each, probe) for each in blames.values()), view, run.count)
+    faulty = {path: _faulty(view, each, check, probe) for path, each in blames.items()}
+    for each in _parameters(view, gradients, pairing, check, probe):
+        faulty.setdefault(each.path, each)
+    return Located(modules, tuple(faulty.values()), view, run.count)
+
+
+def _reversed(pair: CallPair) -> CallPair:
+    """The pair backwards: given are the gradients of its outputs, put out those of its inputs."""
+    return CallPair(pair.name, pair.port_name, pair.outputs, tuple(leaf for leaf in pair.inputs if leaf.keeps_all))
+
+
+def _parameters(
+    view: View, gradients: Mapping[str, Array], pairing: Pairing, check: str, probe: str
+) -> Iterator[Faulty]:
+    """The modules whose parameters have wrong gradients though those of their outputs are right."""
+    scale = max((largest(each) for each in gradients.values()), default=0.0)
+    for link in pairing.certain:
+        if link.reference not in gradients or link.port not in view.gradients:
+            continue
+        ours = link.of_reference(gradients[link.reference])
+        theirs = link.to_reference(link.of_port(view.gradients[link.port]), ours.shape)
+        apart = distance(ours, theirs, {})
+        path, leaf = split_name(link.reference)
+        if apart.error > EXACT * scale and path in view.reference:
+            yield Faulty(
+                path,
+                split_name(link.port)[0],
+                view.reference[path].kind,
+                check,
+                f"the gradient of its {leaf} is wrong",
+                apart.error,
+                apart.scale,
+                ours.shape,
+                apart.worst,
+                apart.reference,
+                apart.port,
+                probe,
+            )
 
 
 def _settled(run: Runner, view: View, moved: Moved) -> tuple[View, Blames, tuple[Found, Found]]:
@@ -167,7 +214,8 @@ def _blames(view: View, own: Found, handed: Found) -> Blames:
     for name in view.fed:
         if name in handed:
             leaf, apart = handed[name]
-            maker, caller = view.maker(name, leaf), view.caller(name)
+            maker = "" if view.gradients else view.maker(name, leaf)
+            caller = view.caller(name)
             path = _plain(maker or view.pairs[caller].name)
             blame = _Blame(path, _plain(caller), name, leaf, apart, handed=True, made=bool(maker))
             found.setdefault(path, []).append(blame)
@@ -182,21 +230,30 @@ def _plain(name: str) -> str:
     return name.split("#")[0]
 
 
-def _faulty(view: View, blames: Sequence[_Blame], probe: str) -> Faulty:
+def _faulty(view: View, blames: Sequence[_Blame], check: str, probe: str) -> Faulty:
     first = blames[0]
     apart, leaf = first.apart, first.leaf
     pair = view.pairs[first.call]
     ours = view.reference[pair.name]
+    what = "gradient" if check == "gradients" else "output"
     how = "its inputs agree and its output does not"
     if first.made:
-        how = "its output is wrong"
+        how = f"its {what} is wrong"
+    elif check == "gradients":
+        how = (
+            f"hands back a wrong gradient to {pair.name}"
+            if first.handed
+            else f"its gradient to {leaf.reference} is wrong"
+        )
     elif first.handed:
-        how = f"hands {pair.name} {'no' if np.isnan(apart.error) else 'a wrong'} {leaf.reference}"
+        how = f"hands {_plain(pair.name)} {'no' if np.isnan(apart.error) else 'a wrong'} {leaf.reference}"
+    if check == "decode":
+        how += f", first in step {first.call.partition('#')[2] or 1}"
     return Faulty(
         first.path,
         first.port_path,
         view.reference[first.path].kind,
-        "forward",
+        check,
         how,
         apart.error,
         apart.scale,
@@ -220,7 +277,7 @@ def _row(view: View, name: str, own: Found, handed: Found) -> Module:
         pair.name,
         name,
         ours.kind,
-        ours.outputs[pair.outputs[0].reference].shape,
+        np.shape(next(iter(ours.outputs.values()), ())),
         local=own[name][1].relative if name in own else 0.0,
         total=total[1].relative if total else 0.0,
         inherited=inherited,

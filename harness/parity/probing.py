@@ -84,6 +84,10 @@ def _again(found: Study, probe: Probe, masks: Mask, first: Sequence[Wide]) -> Mo
     return moved
 
 
+CACHED = ", with a cache"
+"""Follows the name of the probe in the lines of decoding."""
+
+
 def decode_lines(found: Study, probe: Probe, masks_of: Callable[[Mapping[str, Any]], Mask]) -> Iterator[Line]:
     """Both sides step by step with a cache, the first half of the tokens at once.
 
@@ -110,7 +114,5 @@ def decode_lines(found: Study, probe: Probe, masks_of: Callable[[Mapping[str, An
         ]
         return output_pairs(names, moved, masks)
 
-    line = judge(
-        "decode", f"{probe.name}, with a cache", output_pairs(names, both, masks), **rounding_of(found, both, again)
-    )
+    line = judge("decode", f"{probe.name}{CACHED}", output_pairs(names, both, masks), **rounding_of(found, both, again))
     yield replace(line, seconds=time.perf_counter() - start)

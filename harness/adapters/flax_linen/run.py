@@ -18,7 +18,7 @@ from harness.adapters.flax_linen.taps import replaying, tapped
 from harness.adapters.jax.arrays import collect, to_numpy
 from harness.adapters.jax.names import Names, names_of
 from harness.adapters.jax.program import Program, Weights, split
-from harness.adapters.jax.replay import Watch
+from harness.adapters.jax.replay import Watches
 from harness.adapters.protocols import Array, Chunk, Tap, UnsupportedError
 
 INFERENCE = {"deterministic": True, "train": False, "training": False, "use_running_average": True}
@@ -78,7 +78,7 @@ class TransformersFlax:
     def watching(self, tell: Callable[[str, Any], None]) -> AbstractContextManager[None]:
         return tapped(tell, traced=True)
 
-    def replaying(self, watch: Watch) -> AbstractContextManager[None]:
+    def replaying(self, watch: Watches) -> AbstractContextManager[None]:
         return replaying(watch)
 
     def accepts(self) -> frozenset[str]:
@@ -175,7 +175,7 @@ class Linen:
     def watching(self, tell: Callable[[str, Any], None]) -> AbstractContextManager[None]:
         return tapped(tell, traced=True)
 
-    def replaying(self, watch: Watch) -> AbstractContextManager[None]:
+    def replaying(self, watch: Watches) -> AbstractContextManager[None]:
         return replaying(watch)
 
     def accepts(self) -> frozenset[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 
-from harness.adapters.jax.replay import Watch
+from harness.adapters.jax.replay import Watches
 from harness.adapters.leaves import named_tap
 
 
@@ -52,7 +52,7 @@ def _path(module: nn.Module, parents: list[str]) -> str:
 
 
 @contextmanager
-def replaying(watch: Watch) -> Iterator[None]:
+def replaying(watch: Watches) -> Iterator[None]:
     """While open, `watch` stands around the `__call__` of every module, the model's own included."""
     parents: list[str] = []
 

@@ -20,7 +20,7 @@ from harness.adapters.flax_nnx.taps import replaying, tapped
 from harness.adapters.jax.arrays import collect, to_numpy
 from harness.adapters.jax.lift import SHORT
 from harness.adapters.jax.program import Program, Weights, is_weight, split
-from harness.adapters.jax.replay import Watch
+from harness.adapters.jax.replay import Watches
 from harness.adapters.protocols import Array, Chunk, Tap, UnsupportedError
 
 
@@ -29,7 +29,7 @@ class Nnx:
     """An NNX module."""
 
     module: nnx.Module
-    _watches: list[Watch] = field(default_factory=list)
+    _watches: list[Watches] = field(default_factory=list)
 
     def call(self, arrays: Mapping[str, Any], tap: Tap | None) -> Any:
         module = nnx.merge(*nnx.split(self.module))
@@ -86,7 +86,7 @@ class Nnx:
         raise UnsupportedError("the modules of an NNX model are made anew inside a compiled function")
 
     @contextmanager
-    def replaying(self, watch: Watch) -> Iterator[None]:
+    def replaying(self, watch: Watches) -> Iterator[None]:
         self._watches.append(watch)
         try:
             yield

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 from flax import nnx
 
-from harness.adapters.jax.replay import Watch
+from harness.adapters.jax.replay import Watches
 from harness.adapters.leaves import named_tap
 
 
@@ -25,7 +25,7 @@ def tapped(module: nnx.Module, tap: Callable[[str, Any], None]) -> Iterator[None
 
 
 @contextmanager
-def replaying(module: nnx.Module, watch: Watch) -> Iterator[None]:
+def replaying(module: nnx.Module, watch: Watches) -> Iterator[None]:
     """While open, `watch` stands around the call of every module, the given one included."""
 
     def watched(path: str, cls: type) -> type:

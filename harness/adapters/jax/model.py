@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -12,10 +13,11 @@ import jax
 
 from harness.adapters.jax.arrays import collect, to_jax, to_numpy
 from harness.adapters.jax.lift import Lift
-from harness.adapters.jax.program import Program, compiled, noise
-from harness.adapters.jax.replay import Watch
+from harness.adapters.jax.program import Program, compiled, noise, tell
+from harness.adapters.jax.replay import Watch, Watches, divided, trace_of
 from harness.adapters.jax.session import session
 from harness.adapters.protocols import (
+    FORWARD,
     NOTHING,
     STORED,
     Array,
@@ -23,6 +25,7 @@ from harness.adapters.protocols import (
     Chunk,
     Gradients,
     Leaves,
+    Mode,
     Optimizer,
     State,
     Statistics,
@@ -56,7 +59,7 @@ class Kind(Protocol):
     def watching(self, tell: Callable[[str, Any], None]) -> AbstractContextManager[None]:
         """While open, what every module puts out goes to `tell`, also while it is being traced."""
 
-    def replaying(self, watch: Watch) -> AbstractContextManager[None]:
+    def replaying(self, watch: Watches) -> AbstractContextManager[None]:
         """While open, `watch` stands around every module's call in a program that is being traced."""
 
     def generate(self, _arrays: Mapping[str, Any], _steps: int) -> Any:
@@ -109,9 +112,55 @@ class JaxModel:
         feed: Mapping[str, Leaves] = NOTHING,
         graft: Mapping[str, Leaves] = NOTHING,
         state: State = STORED,
-    ) -> None:
+        mode: Mode = FORWARD,
+    ) -> Mapping[str, Array]:
         with self._wide() as program:
-            program.replay(inputs, meet, feed, graft, state, self.kind.replaying)
+            if mode.cotangents is not None:
+                return program.replay_gradients(
+                    inputs,
+                    meet,
+                    feed,
+                    graft,
+                    state,
+                    self.kind.replaying,
+                    cotangents=mode.cotangents,
+                    training=mode.training,
+                )
+            if mode.chunks:
+                self._replay_steps(program, inputs, meet, feed, graft, state, mode.chunks)
+            else:
+                program.replay(inputs, meet, feed, graft, state, self.kind.replaying, training=mode.training)
+        return {}
+
+    def _replay_steps(
+        self,
+        program: Program,
+        inputs: Mapping[str, Any],
+        meet: Callable[[Call], None],
+        feed: Mapping[str, Leaves],
+        graft: Mapping[str, Leaves],
+        state: State,
+        chunks: Sequence[Chunk],
+    ) -> None:
+        counts: Counter[str] = Counter()
+
+        def compiling(_name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+            def step(*arguments: Any) -> Any:
+                watch = Watch(feed, graft, None, counts=counts)
+
+                def run(*arguments: Any) -> Any:
+                    watch.trace = trace_of(arguments)
+                    with self.kind.replaying(watch):
+                        result = function(*arguments)
+                    return result, [[divided(leaves)[0] for leaves in both] for both in watch.leaves]
+
+                result, found = Lift()(run)(noise(state), *arguments)
+                tell(meet, watch.said, found, [[divided(leaves)[1] for leaves in both] for both in watch.leaves])
+                return result
+
+            return step
+
+        self.kind.decode(program, inputs, chunks, compiling, program.widened(state))
 
     def run_short(self, inputs: Mapping[str, Any], *, precision: str) -> dict[str, Array]:
         with session(device=self.device, precision="highest"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 
 from harness.adapters.jax.arrays import collect, to_jax, to_numpy, view
 from harness.adapters.jax.lift import SHORT, Lift
-from harness.adapters.jax.replay import Watch, is_array
+from harness.adapters.jax.replay import Backwards, Watch, Watches, divided, trace_of
 from harness.adapters.jax.wide import wide, widened
 from harness.adapters.leaves import is_shared, named_outputs
 from harness.adapters.protocols import (
@@ -210,32 +210,79 @@ class Program:
         feed: Mapping[str, Leaves],
         graft: Mapping[str, Leaves],
         state: State,
-        replaying: Callable[[Watch], AbstractContextManager[None]],
+        replaying: Replaying,
+        *,
+        training: bool,
     ) -> None:
         """Hand every call to `meet`, computed in float64 inside one compiled program."""
         weights, (arrays, fixed) = self.widened(state), split(inputs)
-        given = [{name: to_jax(leaves) for name, leaves in each.items()} for each in (feed, graft)]
-        changed, still = _divided(given[0])
+        feed, graft = ({name: to_jax(leaves) for name, leaves in each.items()} for each in (feed, graft))
+        parts = {name: divided(leaves) for name, leaves in feed.items()}
+        changed = {name: each for name, (each, _) in parts.items()}
 
         def make(made: Compiled) -> Callable[..., Any]:
             def run(weights: Weights, arrays: Any, changed: Any, graft: Any) -> Any:
-                every = {name: {**still.get(name, {}), **changed.get(name, {})} for name in {**still, **changed}}
-                watch = Watch(every, graft, getattr(next(iter(weights.values())), "_trace", None))
-                with replaying(watch):
-                    self.apply(weights, {**arrays, **fixed}, None)
+                every = {name: {**still, **changed[name]} for name, (_, still) in parts.items()}
+                watch = Watch(every, graft, trace_of(weights))
+                with replaying(watch), keep_all(made.drawn):
+                    self.apply(weights, {**arrays, **fixed}, jax.random.key(0) if training else None)
                 made.said = watch.said
-                parts = [[_divided_leaves(leaves) for leaves in both] for both in watch.leaves]
-                made.fixed = [[still for _, still in both] for both in parts]
-                return [[arrays for arrays, _ in both] for both in parts]
+                both = [[divided(leaves) for leaves in each] for each in watch.leaves]
+                made.fixed = [[still for _, still in each] for each in both]
+                return [[found for found, _ in each] for each in both]
 
             return made.lift(run)
 
-        structure = tuple((name, *leaves) for each in given for name, leaves in each.items())
-        made = self._compiled("replay", make, arrays, fixed, structure, len(feed), repr(still))
-        found = made(noise(state), weights, arrays, changed, given[1])
-        for (name, caller, kind), both, fixed_leaves in zip(made.said, found, made.fixed, strict=True):
-            inputs, outputs = ({**still, **_to_numpy(leaves)} for leaves, still in zip(both, fixed_leaves, strict=True))
-            meet(Call(name, caller, kind, inputs, outputs))
+        structure = repr([(name, sorted(leaves)) for each in (changed, graft) for name, leaves in each.items()])
+        still = repr([still for _, still in parts.values()])
+        made = self._compiled("replay", make, arrays, fixed, structure, still, training)
+        found = made(noise(state), weights, arrays, changed, graft)
+        tell(meet, made.said, found, made.fixed)
+
+    def replay_gradients(
+        self,
+        inputs: Mapping[str, Any],
+        meet: Callable[[Call], None],
+        feed: Mapping[str, Leaves],
+        graft: Mapping[str, Leaves],
+        state: State,
+        replaying: Replaying,
+        *,
+        cotangents: Mapping[str, Array],
+        training: bool,
+    ) -> dict[str, Array]:
+        """Hand the gradients at every call to `meet`, and return those of the parameters."""
+        arrays, fixed = split(inputs)
+        parameters, buffers = self._divided(self.widened(state))
+        feed, graft = ({name: to_jax(leaves) for name, leaves in each.items()} for each in (feed, graft))
+
+        every = {**buffers, **parameters}
+
+        def run(made: Compiled, weights: Weights, arrays: Any, zeros: Any, feed: Any, graft: Any) -> Any:
+            watch = Backwards(feed, graft, trace_of(weights), zeros)
+            with replaying(watch), keep_all(made.drawn):
+                result, _ = self.apply(weights, {**arrays, **fixed}, jax.random.key(0) if training else None)
+            made.said, made.sizes = watch.said, watch.shapes
+            return _arrays(result), watch.total
+
+        def make(made: Compiled) -> Callable[..., Any]:
+            jax.eval_shape(lambda weights, arrays: run(made, weights, arrays, {}, feed, graft), every, arrays)
+            lifted = made.lift(lambda *given: run(made, *given))
+
+            def loss(parameters: Weights, zeros: Any, noise: Any, buffers: Any, arrays: Any, *given: Any) -> Any:
+                *plans, cotangents = given
+                outputs, total = lifted(noise, {**buffers, **parameters}, arrays, zeros, *plans)
+                return _loss(outputs, cotangents) + total
+
+            return jax.grad(loss, argnums=(0, 1))
+
+        structure = repr([(name, sorted(leaves)) for each in (feed, graft) for name, leaves in each.items()])
+        made = self._compiled("replay gradients", make, arrays, fixed, structure, tuple(cotangents), training)
+        zeros = jax.tree.map(jnp.zeros, made.sizes, is_leaf=lambda each: isinstance(each, tuple))
+        found, bumps = made(parameters, zeros, noise(state), buffers, arrays, feed, graft, dict(cotangents))
+        both = [[bumps.get(name, {}).get(side, {}) for side in ("outputs", "inputs")] for name, _, _ in made.said]
+        tell(meet, made.said[::-1], both[::-1], [[{}, {}]] * len(both))
+        return _to_numpy(found)
 
     def widened(self, state: State) -> Weights:
         """The weights in float64, as `state` wants them."""
@@ -280,6 +327,7 @@ class Compiled:
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     said: list[tuple[str, str, str]] = field(default_factory=list)
     fixed: list[list[dict[str, Any]]] = field(default_factory=list)
+    sizes: dict[str, Any] = field(default_factory=dict)
     function: Callable[..., Any] | None = None
 
     def __call__(self, *arguments: Any) -> Any:
@@ -342,15 +390,17 @@ def split(inputs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return wide(arrays), {name: value for name, value in every.items() if name not in arrays}
 
 
-def _divided(changes: Mapping[str, Leaves]) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
-    """The arrays of every call, and the rest."""
-    parts = {name: _divided_leaves(leaves) for name, leaves in changes.items()}
-    return {name: arrays for name, (arrays, _) in parts.items()}, {name: rest for name, (_, rest) in parts.items()}
+Replaying = Callable[[Watches], AbstractContextManager[None]]
+"""Opens a model for one that watches the calls of its modules while it is traced."""
 
 
-def _divided_leaves(leaves: Leaves) -> tuple[dict[str, Any], dict[str, Any]]:
-    arrays = {name: leaf for name, leaf in leaves.items() if is_array(leaf)}
-    return arrays, {name: leaf for name, leaf in leaves.items() if name not in arrays}
+def tell(
+    meet: Callable[[Call], None], said: Sequence[tuple[str, str, str]], found: Sequence[Any], fixed: Sequence[Any]
+) -> None:
+    """Hand over the calls: name, caller and class of each; inputs and outputs, those computed and those fixed."""
+    for (name, caller, kind), both, still in zip(said, found, fixed, strict=True):
+        inputs, outputs = ({**rest, **_to_numpy(leaves)} for leaves, rest in zip(both, still, strict=True))
+        meet(Call(name, caller, kind, inputs, outputs))
 
 
 def _arrays(result: Any) -> dict[str, Any]:

@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import jax
+import jax.numpy as jnp
 
 from harness.adapters.calling import arguments_of
 from harness.adapters.leaves import named_tap, with_taps
 from harness.adapters.protocols import Leaves
+
+
+class Watches(Protocol):
+    """Stands around the calls of modules while a program is traced."""
+
+    def call(
+        self, path: str, cls: type, following: Callable[..., Any], positional: tuple[Any, ...], keywords: Any
+    ) -> Any:
+        """The result of `following`, which is the call of the module at `path`."""
 
 
 @dataclass(slots=True)
@@ -27,15 +37,15 @@ class Watch:
     trace: Any
     said: list[tuple[str, str, str]] = field(default_factory=list)
     leaves: list[tuple[dict[str, Any], dict[str, Any]]] = field(default_factory=list)
-    _counts: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
     _open: list[str] = field(default_factory=list)
 
     def call(
         self, path: str, cls: type, following: Callable[..., Any], positional: tuple[Any, ...], keywords: Any
     ) -> Any:
         """The result of `following`, watched."""
-        self._counts[path] += 1
-        name = path if self._counts[path] == 1 else f"{path}#{self._counts[path]}"
+        self.counts[path] += 1
+        name = path if self.counts[path] == 1 else f"{path}#{self.counts[path]}"
         given = arguments_of(cls, "__call__", positional, keywords)
         inputs = given.leaves(is_array)
         if changes := self.feed.get(name):
@@ -57,7 +67,81 @@ class Watch:
         return with_taps(result, changes, is_array=is_array) if changes else result
 
     def _ours(self, leaf: Any) -> bool:
-        return not isinstance(leaf, jax.core.Tracer) or getattr(leaf, "_trace", self.trace) is self.trace
+        return is_of(self.trace, leaf)
+
+
+@dataclass(slots=True)
+class Backwards:
+    """Adds a zero to everything that goes into a call or comes out of it: its gradient is what flows back there.
+
+    zeros: call -> "inputs" or "outputs" -> leaf -> the zero; without one, only shapes are noted in `shapes`. feed,
+    graft: as for `Replays.replay`; such a call is cut off from what lies before and behind it, and `total` has what
+    it puts out times the gradient that is fed, and what it is given times the gradient that is grafted.
+    """
+
+    feed: Mapping[str, Leaves]
+    graft: Mapping[str, Leaves]
+    trace: Any
+    zeros: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    shapes: dict[str, dict[str, dict[str, tuple[int, ...]]]] = field(default_factory=dict)
+    said: list[tuple[str, str, str]] = field(default_factory=list)
+    total: Any = 0.0
+    _counts: Counter[str] = field(default_factory=Counter)
+    _open: list[str] = field(default_factory=list)
+
+    def call(
+        self, path: str, cls: type, following: Callable[..., Any], positional: tuple[Any, ...], keywords: Any
+    ) -> Any:
+        """The result of `following`, with zeros added around it."""
+        self._counts[path] += 1
+        name = path if self._counts[path] == 1 else f"{path}#{self._counts[path]}"
+        given = arguments_of(cls, "__call__", positional, keywords)
+        inputs = given.leaves(is_array)
+        if not all(is_of(self.trace, leaf) for leaf in inputs.values()):
+            return following(*positional, **keywords)
+        self.said.append((name, self._open[-1] if self._open else "", cls.__name__))
+        if changes := self._changes(name, "inputs", inputs, self.graft):
+            positional, keywords = given.changed(changes)
+        self._open.append(name)
+        try:
+            result = following(*positional, **keywords)
+        finally:
+            self._open.pop()
+        if not name:
+            return result
+        changes = self._changes(name, "outputs", named_tap("", result, is_array=is_array), self.feed)
+        return with_taps(result, changes, is_array=is_array) if changes else result
+
+    def _changes(self, name: str, side: str, leaves: Mapping[str, Any], plan: Mapping[str, Leaves]) -> dict[str, Any]:
+        cut = name in self.feed or name in self.graft
+        changes = {}
+        for leaf, value in leaves.items():
+            if not is_array(value) or not jnp.issubdtype(value.dtype, jnp.floating) or not is_of(self.trace, value):
+                continue
+            self.shapes.setdefault(name, {}).setdefault(side, {})[leaf] = value.shape
+            if cut and leaf in plan.get(name, {}):
+                weights = plan[name][leaf]
+                self.total = self.total + jnp.sum(jnp.where(weights != 0, value * weights, 0.0))
+            if self.zeros:
+                zero = self.zeros[name][side][leaf].astype(value.dtype)
+                changes[leaf] = (jax.lax.stop_gradient(value) if cut else value) + zero
+        return changes
+
+
+def is_of(trace: Any, leaf: Any) -> bool:
+    """Whether a value can be handed out of the trace: not one of an inner trace, such as the body of a loop."""
+    return not isinstance(leaf, jax.core.Tracer) or getattr(leaf, "_trace", trace) is trace
+
+
+def trace_of(values: Any) -> Any:
+    """The trace that the values belong to."""
+    return next((leaf._trace for leaf in jax.tree.leaves(values) if hasattr(leaf, "_trace")), None)
+
+
+def divided(leaves: Leaves) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The arrays, which a compiled program computes, and the rest, which it has fixed."""
+    arrays = {name: leaf for name, leaf in leaves.items() if is_array(leaf)}
+    return arrays, {name: leaf for name, leaf in leaves.items() if name not in arrays}
 
 
 def is_array(value: Any) -> bool:

@@ -18,16 +18,8 @@ from harness.adapters.pytorch.wide import wide
 
 
 @contextmanager
-def replaying(
-    module: torch.nn.Module,
-    meet: Callable[[Call], None],
-    *,
-    feed: Mapping[str, Leaves],
-    graft: Mapping[str, Leaves],
-    device: torch.device,
-) -> Iterator[None]:
-    """While open, every call of the module and its submodules is fed, told and grafted."""
-    watch = _Watch(meet, feed, graft, device)
+def watched_by(module: torch.nn.Module, watch: Watch | Backwards) -> Iterator[None]:
+    """While open, every call of the module and its submodules goes through `watch`."""
     handles = []
     try:
         for path, submodule in module.named_modules():
@@ -42,7 +34,9 @@ def replaying(
 
 
 @dataclass(slots=True)
-class _Watch:
+class Watch:
+    """Feeds, tells and grafts every call."""
+
     meet: Callable[[Call], None]
     feed: Mapping[str, Leaves]
     graft: Mapping[str, Leaves]
@@ -86,3 +80,82 @@ class _Watch:
 
     def _tensor(self, value: Any) -> Any:
         return wide(to_tensor(value, self.device))
+
+
+@dataclass(slots=True)
+class Backwards:
+    """Adds a zero to everything that goes into a call or comes out of it: its gradient is what flows back there.
+
+    A call that is fed or grafted is cut off from what lies before and behind it: the loss has a term instead for
+    what it puts out, times the gradient that is fed; and for what it is given, times the gradient that is grafted.
+    """
+
+    feed: Mapping[str, Leaves]
+    graft: Mapping[str, Leaves]
+    device: torch.device
+    terms: list[torch.Tensor] = field(default_factory=list)
+    calls: list[tuple[str, str, str, dict[str, Any], dict[str, Any]]] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    open: list[int] = field(default_factory=list)
+
+    def hooks(self, path: str) -> tuple[Any, Any]:
+        """What to do when the module at `path` is called, and when it returns."""
+
+        def entering(module: torch.nn.Module, positional: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+            self.counts[path] += 1
+            name = path if self.counts[path] == 1 else f"{path}#{self.counts[path]}"
+            given: Arguments = arguments_of(type(module), "forward", positional, keywords)
+            caller = self.calls[self.open[-1]][0] if self.open else ""
+            zeros: dict[str, torch.Tensor] = {}
+            self.open.append(len(self.calls))
+            self.calls.append((name, caller, type(module).__name__, {}, zeros))
+            changes = self._changes(name, given.leaves(torch.is_tensor), self.graft, zeros)
+            return given.changed(changes) if changes else None
+
+        def leaving(_module: torch.nn.Module, _positional: Any, output: Any) -> Any:
+            name, *_, zeros, _inputs = self.calls[self.open.pop()]
+            if not name:
+                return None
+            changes = self._changes(name, named_tap("", output, is_array=torch.is_tensor), self.feed, zeros)
+            return with_taps(output, changes, is_array=torch.is_tensor) if changes else None
+
+        return entering, leaving
+
+    def _changes(
+        self, name: str, leaves: Mapping[str, Any], plan: Mapping[str, Leaves], zeros: dict[str, torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
+        cut = name in self.feed or name in self.graft
+        changes = {}
+        for leaf, tensor in leaves.items():
+            if not torch.is_tensor(tensor) or not tensor.is_floating_point():
+                continue
+            if cut and leaf in plan.get(name, {}) and tensor.requires_grad:
+                weights = wide(to_tensor(plan[name][leaf], self.device))
+                self.terms.append(torch.where(weights != 0, tensor * weights, 0.0).sum())
+            zeros[leaf] = torch.zeros_like(tensor).requires_grad_()
+            changes[leaf] = (tensor.detach() if cut else tensor) + zeros[leaf]
+        return changes
+
+    def finish(self, loss: torch.Tensor, parameters: Mapping[str, torch.Tensor]) -> tuple[list[Call], dict[str, Array]]:
+        """The calls, in the order in which gradients leave them, and the gradients of the parameters."""
+        every = [
+            (zero, into, leaf)
+            for number, (*_, outputs, inputs) in enumerate(self.calls)
+            for into, zeros in ((number, outputs), (-1 - number, inputs))
+            for leaf, zero in zeros.items()
+        ]
+        total = loss + sum(self.terms)
+        wanted = [*(zero for zero, _, _ in every), *parameters.values()]
+        found = torch.autograd.grad(total, wanted, allow_unused=True)
+        arrays = [
+            to_numpy(torch.zeros_like(each) if gradient is None else gradient)
+            for each, gradient in zip(wanted, found, strict=True)
+        ]
+        leaves: dict[int, dict[str, Array]] = {}
+        for (_, into, leaf), array in zip(every, arrays, strict=False):
+            leaves.setdefault(into, {})[leaf] = array
+        calls = [
+            Call(name, caller, kind, leaves.get(number, {}), leaves.get(-1 - number, {}))
+            for number, (name, caller, kind, _, _) in enumerate(self.calls)
+        ]
+        return calls[::-1], dict(zip(parameters, arrays[len(every) :], strict=True))

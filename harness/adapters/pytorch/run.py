@@ -13,6 +13,7 @@ from harness.adapters.calling import argument_names, bind
 from harness.adapters.decoding import incremental
 from harness.adapters.leaves import named_outputs
 from harness.adapters.protocols import (
+    FORWARD,
     NOTHING,
     STORED,
     Array,
@@ -20,6 +21,7 @@ from harness.adapters.protocols import (
     Chunk,
     Gradients,
     Leaves,
+    Mode,
     Optimizer,
     State,
     Statistics,
@@ -28,7 +30,7 @@ from harness.adapters.protocols import (
     Weight,
     Wide,
 )
-from harness.adapters.pytorch.replay import replaying
+from harness.adapters.pytorch.replay import Backwards, Watch, watched_by
 from harness.adapters.pytorch.session import inference
 from harness.adapters.pytorch.taps import tapped, to_numpy, to_tensor, view, watched
 from harness.adapters.pytorch.training import OPTIMIZERS, KeepAll, in_training, loss_of, trainable
@@ -82,12 +84,53 @@ class TorchModel:
         feed: Mapping[str, Leaves] = NOTHING,
         graft: Mapping[str, Leaves] = NOTHING,
         state: State = STORED,
-    ) -> None:
-        with (
-            self._wide(state) as device,
-            replaying(self.module, meet, feed=feed, graft=graft, device=device),
-        ):
-            self._call(_wide_tensors(inputs, device), Lift())
+        mode: Mode = FORWARD,
+    ) -> Mapping[str, Array]:
+        if mode.cotangents is not None:
+            return self._replay_backwards(inputs, meet, feed, graft, state, mode)
+        with ExitStack() as stack:
+            device = stack.enter_context(self._wide(state))
+            if mode.training:
+                stack.enter_context(in_training(self.module))
+                stack.enter_context(KeepAll())
+            stack.enter_context(watched_by(self.module, Watch(meet, feed, graft, device)))
+            if mode.chunks:
+                lift = Lift()
+                incremental(
+                    lambda step: self._call(_wide_tensors(step, device), lift),
+                    _collect,
+                    inputs,
+                    mode.chunks,
+                    self.accepts(),
+                )
+            else:
+                self._call(_wide_tensors(inputs, device), Lift())
+        return {}
+
+    def _replay_backwards(
+        self,
+        inputs: Mapping[str, Any],
+        meet: Callable[[Call], None],
+        feed: Mapping[str, Leaves],
+        graft: Mapping[str, Leaves],
+        state: State,
+        mode: Mode,
+    ) -> Mapping[str, Array]:
+        with ExitStack() as stack:
+            device = stack.enter_context(self._wide(state))
+            if mode.training:
+                stack.enter_context(in_training(self.module))
+                stack.enter_context(KeepAll())
+            parameters = stack.enter_context(trainable(self.module))
+            watch = Backwards(feed, graft, device)
+            lift = Lift()
+            with watched_by(self.module, watch):
+                loss = loss_of(_named(self._call(_wide_tensors(inputs, device), lift)), mode.cotangents or {})
+            with lift:
+                calls, found = watch.finish(loss, parameters)
+        for call in calls:
+            meet(call)
+        return found
 
     def run_short(self, inputs: Mapping[str, Any], *, precision: str) -> dict[str, Array]:
         dtype = getattr(torch, precision)

@@ -10,7 +10,19 @@ import numpy as np
 
 from harness.adapters.calling import bind
 from harness.adapters.leaves import named_outputs
-from harness.adapters.protocols import NOTHING, STORED, Array, Call, Leaves, State, Tap, UnsupportedError, Wide
+from harness.adapters.protocols import (
+    FORWARD,
+    NOTHING,
+    STORED,
+    Array,
+    Call,
+    Leaves,
+    Mode,
+    State,
+    Tap,
+    UnsupportedError,
+    Wide,
+)
 from harness.adapters.toy.layers import Layers
 
 
@@ -40,8 +52,9 @@ class PlainModel:
         feed: Mapping[str, Leaves] = NOTHING,
         graft: Mapping[str, Leaves] = NOTHING,
         state: State = STORED,
-    ) -> None:
-        del state
+        mode: Mode = FORWARD,
+    ) -> Mapping[str, Array]:
+        del state, mode
         if not isinstance(self.model, Layers):
             raise UnsupportedError(f"{self.describe()} is a function, into which nobody sees")
         first = x = _wide(next(iter(inputs.values())))
@@ -50,6 +63,7 @@ class PlainModel:
             meet(Call(name, "", "layer", {"x": given}, {"": x}))
             x = graft.get(name, {}).get("", x)
         meet(Call("", "", "Layers", {"x": first}, {"": x}))
+        return {}
 
     def describe(self) -> str:
         return f"Python {getattr(self.model, '__name__', type(self.model).__name__)}"
