@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from harness.adapters.leaves import every_leaf, with_leaves
@@ -102,3 +102,29 @@ def arguments_of(cls: type, method: str, positional: tuple[Any, ...], keywords: 
 
 def _inside(name: str, leaves: Mapping[str, Any]) -> dict[str, Any]:
     return {leaf[len(name) :]: value for leaf, value in leaves.items() if leaf == name or leaf.startswith(f"{name}[")}
+
+
+@dataclass(slots=True)
+class Draws:
+    """How many random elements each of the calls that are open has drawn in its own code, and how many shared masks.
+
+    count: the two numbers so far, of the whole run.
+    """
+
+    count: Callable[[], tuple[int, int]] = lambda: (0, 0)
+    _open: list[tuple[int, int]] = field(default_factory=list)
+
+    def enter(self) -> None:
+        """A call begins: what is drawn from here on is its own."""
+        self._open.append(self._now(0, 0))
+
+    def leave(self) -> tuple[int, int]:
+        """The innermost call ends: what it drew, which its caller did not."""
+        start = self._open.pop()
+        drawn = self._now(*start)
+        self._open = [(one + drawn[0], other + drawn[1]) for one, other in self._open]
+        return drawn
+
+    def _now(self, elements: int, masks: int) -> tuple[int, int]:
+        now = self.count()
+        return now[0] - elements, now[1] - masks

@@ -186,6 +186,7 @@ class Call:
     name: its dotted path, `path#2` for its second call; empty for the model itself. caller: the call inside which it
     happened. kind: its class. inputs: what it was given by its caller, argument name -> array, number, switch or None
     (`states[0]` inside a container). outputs: what it computed: `""` for the first array, `[1]` for others.
+    drawn: in training mode, how many random elements it drew in its own code, and how many of its masks are shared.
     """
 
     name: str
@@ -193,6 +194,7 @@ class Call:
     kind: str
     inputs: Mapping[str, Any]
     outputs: Mapping[str, Array]
+    drawn: tuple[int, int] = (0, 0)
 
 
 Leaves = Mapping[str, Any]

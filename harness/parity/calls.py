@@ -87,13 +87,24 @@ def pair_calls(
         base, _, again = name.partition("#")
         if base in owners:
             take(name, owners[base] + (f"#{again}" if again else ""))
-    inner = [{call.caller for call in calls.values()} for calls in (reference, port)]
-    # One that has modules inside and one that has none share a name, and perhaps not what they compute.
-    sure = {name for name, target in found.items() if (name in inner[0]) == (target in inner[1])}
+    sure = {name for name, target in found.items() if _alike(reference, port, name, target)}
     for name, target in _by_parts(reference, port, found):
         take(name, target)
     unsure = frozenset(target for name, target in found.items() if name not in sure)
     return {target: pair(name, target) for name, target in found.items()}, unsure
+
+
+def _alike(reference: Calls, port: Calls, name: str, target: str) -> bool:
+    """Whether both are of one class, or both are made of parts, or neither is.
+
+    Else they share a name, and perhaps not what they compute: a layer with its activation, and one without.
+    """
+    made = [
+        # What torch computes a parameter with is no part of what the module does with it.
+        any(call.caller == of and ".parametrizations." not in call.name for call in calls.values())
+        for calls, of in ((reference, name), (port, target))
+    ]
+    return made[0] == made[1] or reference[name].kind == port[target].kind
 
 
 def _by_parts(reference: Calls, port: Calls, found: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -129,7 +140,7 @@ def match_outputs(
     for name, target in same:
         bring = layout(ours[name], theirs[target], resized=resized, orders=orders)
         if bring is not None:
-            found.append(Leaf(name, target, bring))
+            found.append(Leaf(name, target, bring, keeps_all=ours[name].size == theirs[target].size))
     return tuple(found)
 
 

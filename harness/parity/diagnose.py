@@ -17,6 +17,7 @@ from harness.parity.judge import Line, Mask
 from harness.parity.localise import Faulty, Located, Module, locate
 from harness.parity.probing import CACHED
 from harness.parity.study import Study, cotangents_for
+from harness.parity.training import TRAINED
 from harness.parity.weights import split_name
 
 SMALL = 10_000_000
@@ -86,9 +87,12 @@ def diagnose(
     for _, each in located:
         for one in each.faulty:
             faulty.setdefault(one.path, one)
-    if not any(one.check == "forward" for one in faulty.values()):
+    if not any(one.check in ("forward", "gradients") for one in faulty.values()):
         for one in _buffers(found, failing):
             faulty.setdefault(one.path, one)
+    if not faulty and given_fails and not any(line.check == "forward" for line in failing):
+        short = "in float64 its outputs agree and in its own type they do not: it computes in a shorter type"
+        faulty[""] = Faulty("", "", "", "forward", short, float("nan"), 0.0, probe=probes[0].name)
     if not located:
         return Diagnosis(tuple(faulty.values()), why_not=why_not)
     situation, best = max(located, key=lambda each: len(each[1].faulty))
@@ -152,7 +156,7 @@ def _buffers(found: Study, failing: Sequence[Line]) -> Iterator[Faulty]:
     """The modules whose buffers hold something else after a run in training mode."""
     port = {link.reference: link.port for link in found.pairing.certain}
     for line in failing:
-        for name, error, scale in line.pairs if line.check in ("train", "dropout") else ():
+        for name, error, scale in line.pairs if line.probe in TRAINED else ():
             path, leaf = split_name(name)
             if name in port and leaf in BUFFERS and error > EXACT * scale:
                 how = f"its {leaf} is wrong after a run in training mode"

@@ -10,10 +10,10 @@ import numpy as np
 
 from harness.adapters.protocols import FORWARD, Array, Mode, Replays, State, UnsupportedError
 from harness.parity.calls import CallPair, Leaf, pair_calls
-from harness.parity.floor import EXACT, largest
+from harness.parity.floor import largest
 from harness.parity.forced import Apart, Runner, View, as_they_are, distance, forced
 from harness.parity.judge import Mask
-from harness.parity.suspects import Found, Moved, errors
+from harness.parity.suspects import ROUNDING, Found, Moved, errors
 from harness.parity.weights import Pairing, split_name
 
 
@@ -110,14 +110,17 @@ def locate(
     view, blames, wrong = _settled(run, view, moved)
     modules = tuple(_row(view, name, *wrong) for name in view.pairs if name)
     faulty = {path: _faulty(view, each, check, probe) for path, each in blames.items()}
-    for each in _parameters(view, gradients, pairing, check, probe):
+    for each in (*_parameters(view, gradients, pairing, check, probe), *_draws(sides, view, check, probe)):
         faulty.setdefault(each.path, each)
     return Located(modules, tuple(faulty.values()), view, run.count)
 
 
 def _reversed(pair: CallPair) -> CallPair:
     """The pair backwards: given are the gradients of its outputs, put out those of its inputs."""
-    return CallPair(pair.name, pair.port_name, pair.outputs, tuple(leaf for leaf in pair.inputs if leaf.keeps_all))
+    inputs, outputs = (
+        tuple(leaf for leaf in leaves if leaf.keeps_all and not leaf.is_mask) for leaves in (pair.inputs, pair.outputs)
+    )
+    return CallPair(pair.name, pair.port_name, outputs, inputs)
 
 
 def _parameters(
@@ -132,7 +135,7 @@ def _parameters(
         theirs = link.to_reference(link.of_port(view.gradients[link.port]), ours.shape)
         apart = distance(ours, theirs, {})
         path, leaf = split_name(link.reference)
-        if apart.error > EXACT * scale and path in view.reference:
+        if apart.error > ROUNDING * scale and path in view.reference:
             yield Faulty(
                 path,
                 split_name(link.port)[0],
@@ -147,6 +150,21 @@ def _parameters(
                 apart.port,
                 probe,
             )
+
+
+def _draws(sides: Sequence[Any], view: View, check: str, probe: str) -> Iterator[Faulty]:
+    """The modules that draw other masks in training; frameworks share masks in their own ways, so within one alone."""
+    if len({side.describe().split()[0] for side in sides}) > 1:
+        return
+    for name, pair in view.pairs.items():
+        ours, theirs = view.reference[pair.name], view.port[name]
+        if ours.drawn != theirs.drawn:
+            (elements, masks), (others, shared) = ours.drawn, theirs.drawn
+            how = f"draws {others} random numbers for {elements}"
+            if elements == others:
+                how = f"{shared} of its masks are one for all tokens or channels, {masks} in the reference"
+            paths = _plain(pair.name), _plain(name)
+            yield Faulty(*paths, ours.kind, check, how, abs(elements - others), elements, probe=probe)
 
 
 def _settled(run: Runner, view: View, moved: Moved) -> tuple[View, Blames, tuple[Found, Found]]:

@@ -40,6 +40,10 @@ SIGMA = 6.0
 DIRECTIONS = 16
 
 
+TRAINED = ("kept whole: its places and rates", "training mode")
+"""What the claim about one run in training mode is called, with dropout and without any."""
+
+
 def training_lines(found: Study, probe: Probe, masks: Mask, *, seed: int) -> Iterator[Line | tuple[str, str]]:
     """Training mode: dropout's places and rates, buffers; then three steps of either optimizer.
 
@@ -80,7 +84,7 @@ def training_lines(found: Study, probe: Probe, masks: Mask, *, seed: int) -> Ite
         yield Line("train", "the same twice", Verdict.DIVERGE, reason)
         return
     dropped = any(each.dropped or each.uniform for each in both)
-    check, name = ("dropout", "kept whole: its places and rates") if dropped else ("train", "training mode")
+    check, name = ("dropout", TRAINED[0]) if dropped else ("train", TRAINED[1])
     conventional = _by_convention(found, both)
     kept = [pair for pair in pairs(both) if pair.name not in conventional]
     line = judge(check, name, kept, **rounding_of(found, both, lambda nudge: pairs(run(nudge))))

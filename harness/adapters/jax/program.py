@@ -13,7 +13,7 @@ import numpy as np
 
 from harness.adapters.jax.arrays import collect, to_jax, to_numpy, view
 from harness.adapters.jax.lift import SHORT, Lift
-from harness.adapters.jax.replay import Backwards, Watch, Watches, divided, trace_of
+from harness.adapters.jax.replay import Backwards, Said, Watch, Watches, divided, trace_of
 from harness.adapters.jax.wide import wide, widened
 from harness.adapters.leaves import is_shared, named_outputs
 from harness.adapters.protocols import (
@@ -224,6 +224,7 @@ class Program:
             def run(weights: Weights, arrays: Any, changed: Any, graft: Any) -> Any:
                 every = {name: {**still, **changed[name]} for name, (_, still) in parts.items()}
                 watch = Watch(every, graft, trace_of(weights))
+                watch.draws.count = lambda: (made.drawn.masked + made.drawn.uniform, made.drawn.shared)
                 with replaying(watch), keep_all(made.drawn):
                     self.apply(weights, {**arrays, **fixed}, jax.random.key(0) if training else None)
                 made.said = watch.said
@@ -280,7 +281,7 @@ class Program:
         made = self._compiled("replay gradients", make, arrays, fixed, structure, tuple(cotangents), training)
         zeros = jax.tree.map(jnp.zeros, made.sizes, is_leaf=lambda each: isinstance(each, tuple))
         found, bumps = made(parameters, zeros, noise(state), buffers, arrays, feed, graft, dict(cotangents))
-        both = [[bumps.get(name, {}).get(side, {}) for side in ("outputs", "inputs")] for name, _, _ in made.said]
+        both = [[bumps.get(name, {}).get(side, {}) for side in ("outputs", "inputs")] for name, *_ in made.said]
         tell(meet, made.said[::-1], both[::-1], [[{}, {}]] * len(both))
         return _to_numpy(found)
 
@@ -325,7 +326,7 @@ class Compiled:
     lift: Lift = field(default_factory=Lift)
     drawn: Drawn = field(default_factory=lambda: Drawn())
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    said: list[tuple[str, str, str]] = field(default_factory=list)
+    said: list[Said] = field(default_factory=list)
     fixed: list[list[dict[str, Any]]] = field(default_factory=list)
     sizes: dict[str, Any] = field(default_factory=dict)
     function: Callable[..., Any] | None = None
@@ -394,13 +395,11 @@ Replaying = Callable[[Watches], AbstractContextManager[None]]
 """Opens a model for one that watches the calls of its modules while it is traced."""
 
 
-def tell(
-    meet: Callable[[Call], None], said: Sequence[tuple[str, str, str]], found: Sequence[Any], fixed: Sequence[Any]
-) -> None:
+def tell(meet: Callable[[Call], None], said: Sequence[Said], found: Sequence[Any], fixed: Sequence[Any]) -> None:
     """Hand over the calls: name, caller and class of each; inputs and outputs, those computed and those fixed."""
-    for (name, caller, kind), both, still in zip(said, found, fixed, strict=True):
+    for (name, caller, kind, drawn), both, still in zip(said, found, fixed, strict=True):
         inputs, outputs = ({**rest, **_to_numpy(leaves)} for leaves, rest in zip(both, still, strict=True))
-        meet(Call(name, caller, kind, inputs, outputs))
+        meet(Call(name, caller, kind, inputs, outputs, drawn))
 
 
 def _arrays(result: Any) -> dict[str, Any]:

@@ -10,9 +10,12 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 
-from harness.adapters.calling import arguments_of
+from harness.adapters.calling import Draws, arguments_of
 from harness.adapters.leaves import named_tap, with_taps
 from harness.adapters.protocols import Leaves
+
+Said = tuple[str, str, str, tuple[int, int]]
+"""Of a call: its name, its caller, its class, and what it drew."""
 
 
 class Watches(Protocol):
@@ -35,7 +38,8 @@ class Watch:
     feed: Mapping[str, Leaves]
     graft: Mapping[str, Leaves]
     trace: Any
-    said: list[tuple[str, str, str]] = field(default_factory=list)
+    draws: Draws = field(default_factory=Draws)
+    said: list[Said] = field(default_factory=list)
     leaves: list[tuple[dict[str, Any], dict[str, Any]]] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     _open: list[str] = field(default_factory=list)
@@ -51,13 +55,15 @@ class Watch:
         if changes := self.feed.get(name):
             positional, keywords = given.changed(changes)
         self._open.append(name)
+        self.draws.enter()
         try:
             result = following(*positional, **keywords)
         finally:
             self._open.pop()
+            drawn = self.draws.leave()
         outputs = named_tap("", result, is_array=is_array)
         if all(self._ours(leaf) for leaf in [*inputs.values(), *outputs.values()]):
-            self.said.append((name, self._open[-1] if self._open else "", cls.__name__))
+            self.said.append((name, self._open[-1] if self._open else "", cls.__name__, drawn))
             self.leaves.append((inputs, outputs))
         changes = {
             leaf: value.astype(outputs[leaf].dtype)
@@ -75,8 +81,8 @@ class Backwards:
     """Adds a zero to everything that goes into a call or comes out of it: its gradient is what flows back there.
 
     zeros: call -> "inputs" or "outputs" -> leaf -> the zero; without one, only shapes are noted in `shapes`. feed,
-    graft: as for `Replays.replay`; such a call is cut off from what lies before and behind it, and `total` has what
-    it puts out times the gradient that is fed, and what it is given times the gradient that is grafted.
+    graft: as for `Replays.replay`; they cut the call off from what lies behind or before it, and `total` has what it
+    puts out times the gradient that is fed, and what it is given times the gradient that is grafted.
     """
 
     feed: Mapping[str, Leaves]
@@ -84,7 +90,7 @@ class Backwards:
     trace: Any
     zeros: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
     shapes: dict[str, dict[str, dict[str, tuple[int, ...]]]] = field(default_factory=dict)
-    said: list[tuple[str, str, str]] = field(default_factory=list)
+    said: list[Said] = field(default_factory=list)
     total: Any = 0.0
     _counts: Counter[str] = field(default_factory=Counter)
     _open: list[str] = field(default_factory=list)
@@ -99,7 +105,7 @@ class Backwards:
         inputs = given.leaves(is_array)
         if not all(is_of(self.trace, leaf) for leaf in inputs.values()):
             return following(*positional, **keywords)
-        self.said.append((name, self._open[-1] if self._open else "", cls.__name__))
+        self.said.append((name, self._open[-1] if self._open else "", cls.__name__, (0, 0)))
         if changes := self._changes(name, "inputs", inputs, self.graft):
             positional, keywords = given.changed(changes)
         self._open.append(name)
@@ -113,13 +119,13 @@ class Backwards:
         return with_taps(result, changes, is_array=is_array) if changes else result
 
     def _changes(self, name: str, side: str, leaves: Mapping[str, Any], plan: Mapping[str, Leaves]) -> dict[str, Any]:
-        cut = name in self.feed or name in self.graft
         changes = {}
         for leaf, value in leaves.items():
             if not is_array(value) or not jnp.issubdtype(value.dtype, jnp.floating) or not is_of(self.trace, value):
                 continue
             self.shapes.setdefault(name, {}).setdefault(side, {})[leaf] = value.shape
-            if cut and leaf in plan.get(name, {}):
+            cut = leaf in plan.get(name, {})
+            if cut:
                 weights = plan[name][leaf]
                 self.total = self.total + jnp.sum(jnp.where(weights != 0, value * weights, 0.0))
             if self.zeros:

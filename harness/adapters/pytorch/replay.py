@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from harness.adapters.calling import Arguments, arguments_of
+from harness.adapters.calling import Arguments, Draws, arguments_of
 from harness.adapters.leaves import named_tap, with_taps
 from harness.adapters.protocols import Array, Call, Leaves
 from harness.adapters.pytorch.taps import to_numpy, to_tensor
@@ -43,6 +43,7 @@ class Watch:
     device: torch.device
     counts: Counter[str] = field(default_factory=Counter)
     open: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    draws: Draws = field(default_factory=Draws)
     seen: dict[int, tuple[torch.Tensor, int, Array]] = field(default_factory=dict)
 
     def hooks(self, path: str) -> tuple[Any, Any]:
@@ -51,6 +52,7 @@ class Watch:
             name = path if self.counts[path] == 1 else f"{path}#{self.counts[path]}"
             given: Arguments = arguments_of(type(module), "forward", positional, keywords)
             self.open.append((name, self._held(given.leaves(torch.is_tensor))))
+            self.draws.enter()
             changes = self.feed.get(name)
             return given.changed({leaf: self._tensor(value) for leaf, value in changes.items()}) if changes else None
 
@@ -58,7 +60,7 @@ class Watch:
             name, inputs = self.open.pop()
             leaves = named_tap("", output, is_array=torch.is_tensor)
             caller = self.open[-1][0] if self.open else ""
-            self.meet(Call(name, caller, type(module).__name__, inputs, self._held(leaves)))
+            self.meet(Call(name, caller, type(module).__name__, inputs, self._held(leaves), self.draws.leave()))
             changes = {leaf: value for leaf, value in self.graft.get(name, {}).items() if leaf in leaves}
             if not changes:
                 return None
@@ -86,8 +88,8 @@ class Watch:
 class Backwards:
     """Adds a zero to everything that goes into a call or comes out of it: its gradient is what flows back there.
 
-    A call that is fed or grafted is cut off from what lies before and behind it: the loss has a term instead for
-    what it puts out, times the gradient that is fed; and for what it is given, times the gradient that is grafted.
+    What is fed or grafted cuts the call off from what lies behind or before it: the loss has a term instead for what
+    it puts out, times the gradient that is fed; and for what it is given, times the gradient that is grafted.
     """
 
     feed: Mapping[str, Leaves]
@@ -124,12 +126,12 @@ class Backwards:
     def _changes(
         self, name: str, leaves: Mapping[str, Any], plan: Mapping[str, Leaves], zeros: dict[str, torch.Tensor]
     ) -> dict[str, torch.Tensor]:
-        cut = name in self.feed or name in self.graft
         changes = {}
         for leaf, tensor in leaves.items():
             if not torch.is_tensor(tensor) or not tensor.is_floating_point():
                 continue
-            if cut and leaf in plan.get(name, {}) and tensor.requires_grad:
+            cut = leaf in plan.get(name, {})
+            if cut and tensor.requires_grad:
                 weights = wide(to_tensor(plan[name][leaf], self.device))
                 self.terms.append(torch.where(weights != 0, tensor * weights, 0.0).sum())
             zeros[leaf] = torch.zeros_like(tensor).requires_grad_()

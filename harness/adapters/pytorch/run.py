@@ -90,10 +90,12 @@ class TorchModel:
             return self._replay_backwards(inputs, meet, feed, graft, state, mode)
         with ExitStack() as stack:
             device = stack.enter_context(self._wide(state))
+            watch = Watch(meet, feed, graft, device)
             if mode.training:
                 stack.enter_context(in_training(self.module))
-                stack.enter_context(KeepAll())
-            stack.enter_context(watched_by(self.module, Watch(meet, feed, graft, device)))
+                keep = stack.enter_context(KeepAll())
+                watch.draws.count = lambda: (keep.dropped + keep.uniform, keep.shared)
+            stack.enter_context(watched_by(self.module, watch))
             if mode.chunks:
                 lift = Lift()
                 incremental(
