@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from harness.parity.align import Alignment
+from harness.parity.causes import Cause
 from harness.parity.compare import Difference, Verdict
 from harness.parity.diagnose import Diagnosis
 from harness.parity.judge import Line
@@ -76,6 +77,11 @@ class Comparison:
     def faulty(self) -> tuple[Faulty, ...]:
         """The modules at fault, in the order of execution: each with `.path` and `.port_path`, empty for the model."""
         return self.diagnosis.faulty
+
+    @property
+    def causes(self) -> tuple[Cause, ...]:
+        """The causes that are proved, each with `.path`, `.name` and `.detail`."""
+        return self.diagnosis.causes
 
     @property
     def unmatched(self) -> tuple[str, ...]:

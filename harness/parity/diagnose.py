@@ -11,6 +11,7 @@ import numpy as np
 from harness.adapters.decoding import token_name
 from harness.adapters.protocols import FORWARD, Chunk, Holds, Mode, UnsupportedError
 from harness.cases.probes import Probe
+from harness.parity.causes import Cause, prove
 from harness.parity.compare import Verdict, plain
 from harness.parity.floor import EXACT
 from harness.parity.judge import Line, Mask
@@ -29,13 +30,15 @@ PROBES = 3
 class Diagnosis:
     """The modules at fault, in the order of execution, and every module's share in the error.
 
-    probe: the inputs of the table. runs: how many runs of a whole side it took. why_not: why there is none.
+    causes: of those modules whose cause is proved, one each. probe: the inputs of the table.
+    runs: how many runs of a whole side it took. why_not: why there is none.
     """
 
     faulty: tuple[Faulty, ...] = ()
     modules: tuple[Module, ...] = ()
     probe: str = ""
     runs: int = 0
+    causes: tuple[Cause, ...] = ()
     why_not: str = ""
 
     def to_dict(self) -> dict[str, Any]:
@@ -100,7 +103,17 @@ def diagnose(
     ranked = sorted(faulty.values(), key=lambda each: order.index(each.path) if each.path in order else len(order))
     runs = sum(each.runs for _, each in located)
     nothing = "" if faulty else why_not or "every module computes what the reference's does, on its inputs"
-    return Diagnosis(tuple(ranked), best.modules, situation.probe.name, runs, nothing)
+    causes = tuple(_causes(ranked, [each for _, each in located]))
+    return Diagnosis(tuple(ranked), best.modules, situation.probe.name, runs, causes, nothing)
+
+
+def _causes(faulty: Sequence[Faulty], located: Sequence[Located]) -> Iterator[Cause]:
+    """The causes that are proved, in the order of the modules at fault."""
+    for each in faulty:
+        evidence = [one.evidence[each.path] for one in located if each.path in one.evidence]
+        cause = prove(evidence, each.port_path) if evidence else None
+        if cause is not None:
+            yield cause
 
 
 def _locate(situation: Situation, masks_of: Callable[[Mapping[str, Any]], Mask], mapping: Mapping[str, str]) -> Located:
@@ -132,7 +145,8 @@ def _situations(
     """Forwards first, on the inputs that show most; then backwards, with a cache, and in training."""
     by_name = {probe.name: probe for probe in probes}
     forward = [line for line in failing if line.check == "forward" and line.probe in by_name]
-    forward.sort(key=lambda line: -(line.error / (line.scale or 1.0)))
+    # The richest first: what depends on masks, types or the vocabulary's edges may not show on the others.
+    forward.sort(key=lambda line: (line.probe != richest.name, -(line.error / (line.scale or 1.0))))
     for line in forward[: PROBES if _size(found) <= SMALL else 1]:
         yield Situation("forward", found, by_name[line.probe])
     if not forward and given_fails:

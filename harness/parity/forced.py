@@ -194,14 +194,7 @@ def distance(reference: Array, port: Array, masks: Mask) -> Apart:
     if reference.shape != port.shape:
         return Apart(float("inf"), 1.0, (), float("nan"), float("nan"))
     ours, theirs = reference, port
-    mask = mask_for("", reference, masks)
-    if mask is None and reference.ndim >= 4:
-        mask = next(
-            (_rows(each, reference.shape) for each in masks.values() if _rows(each, reference.shape) is not None), None
-        )
-    chosen = np.ones(reference.shape, bool)
-    if mask is not None:
-        chosen = np.broadcast_to(mask.reshape(mask.shape + (1,) * (reference.ndim - mask.ndim)), reference.shape)
+    chosen = valid_in(reference, masks)
     if ours.dtype.kind in "biu" or theirs.dtype.kind in "biu":
         apart = np.where(chosen, np.abs(ours.astype(np.float64) - theirs.astype(np.float64)), 0.0)
     else:
@@ -216,6 +209,17 @@ def distance(reference: Array, port: Array, masks: Mask) -> Apart:
     scale = largest(np.where(chosen & np.isfinite(ours), ours, 0).astype(np.float64))
     index = tuple(int(each) for each in worst)
     return Apart(float(apart[worst]), scale, index, float(ours[worst]), float(theirs[worst]))
+
+
+def valid_in(array: Array, masks: Mask) -> Array:
+    """Where an array (batch, tokens, ...) or (batch, heads, tokens, ...) is at a valid position."""
+    mask = mask_for("", array, masks)
+    if mask is None and array.ndim >= 4:
+        rows = [_rows(each, array.shape) for each in masks.values()]
+        mask = next((each for each in rows if each is not None), None)
+    if mask is None:
+        return np.ones(array.shape, bool)
+    return np.broadcast_to(mask.reshape(mask.shape + (1,) * (array.ndim - mask.ndim)), array.shape)
 
 
 def same_array(one: Any, other: Any) -> bool:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from harness.adapters.protocols import FORWARD, Array, Mode, Replays, State, UnsupportedError
-from harness.parity.calls import CallPair, Leaf, pair_calls
+from harness.parity.calls import CallPair, pair_calls
+from harness.parity.causes.evidence import Evidence
 from harness.parity.floor import largest
-from harness.parity.forced import Apart, Runner, View, as_they_are, distance, forced
+from harness.parity.forced import Runner, View, as_they_are, distance, forced
 from harness.parity.judge import Mask
 from harness.parity.suspects import ROUNDING, Found, Moved, errors
 from harness.parity.weights import Pairing, split_name
+from harness.parity.witness import Blame, gather
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +65,16 @@ class Faulty:
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """What the runs showed. runs: how many there were, each as long as one of the whole model."""
+    """What the runs showed. runs: how many there were, each as long as one of the whole model.
+
+    evidence: of the modules at fault forwards, by path, one for each array that is wrong there.
+    """
 
     modules: tuple[Module, ...]
     faulty: tuple[Faulty, ...]
     view: View
     runs: int
+    evidence: Mapping[str, Mapping[str, Evidence]] = field(default_factory=dict)
 
 
 def locate(
@@ -112,7 +118,14 @@ def locate(
     faulty = {path: _faulty(view, each, check, probe) for path, each in blames.items()}
     for each in (*_parameters(view, gradients, pairing, check, probe), *_draws(sides, view, check, probe)):
         faulty.setdefault(each.path, each)
-    return Located(modules, tuple(faulty.values()), view, run.count)
+    evidence: dict[str, dict[str, Evidence]] = {}
+    if modes[0].cotangents is None:
+        for path, reasons in blames.items():
+            for blame in reasons:
+                found = gather(sides, states, view, blame)
+                if found is not None:
+                    evidence.setdefault(path, {})[f"{blame.call} {blame.handed}"] = found
+    return Located(modules, tuple(faulty.values()), view, run.count, evidence)
 
 
 def _reversed(pair: CallPair) -> CallPair:
@@ -210,36 +223,23 @@ def _doubted(view: View, unsure: frozenset[str]) -> set[str]:
     return {name for name in unsure if kinds(name) not in agreeing}
 
 
-@dataclass(frozen=True, slots=True)
-class _Blame:
-    """One reason to call the reference's module `path` at fault: an output of the port's call, or an input of it."""
-
-    path: str
-    port_path: str
-    call: str
-    leaf: Leaf
-    apart: Apart
-    handed: bool
-    made: bool = False
-
-
-Blames = Mapping[str, Sequence[_Blame]]
+Blames = Mapping[str, Sequence[Blame]]
 
 
 def _blames(view: View, own: Found, handed: Found) -> Blames:
     """By the reference's path, in the order in which the calls ended."""
-    found: dict[str, list[_Blame]] = {}
+    found: dict[str, list[Blame]] = {}
     for name in view.fed:
         if name in handed:
             leaf, apart = handed[name]
             maker = "" if view.gradients else view.maker(name, leaf)
             caller = view.caller(name)
             path = _plain(maker or view.pairs[caller].name)
-            blame = _Blame(path, _plain(caller), name, leaf, apart, handed=True, made=bool(maker))
+            blame = Blame(path, _plain(caller), name, leaf, apart, handed=True, made=bool(maker))
             found.setdefault(path, []).append(blame)
         if name in own:
             path = _plain(view.pairs[name].name)
-            found.setdefault(path, []).append(_Blame(path, _plain(name), name, *own[name], handed=False))
+            found.setdefault(path, []).append(Blame(path, _plain(name), name, *own[name], handed=False))
     return found
 
 
@@ -248,7 +248,7 @@ def _plain(name: str) -> str:
     return name.split("#")[0]
 
 
-def _faulty(view: View, blames: Sequence[_Blame], check: str, probe: str) -> Faulty:
+def _faulty(view: View, blames: Sequence[Blame], check: str, probe: str) -> Faulty:
     first = blames[0]
     apart, leaf = first.apart, first.leaf
     pair = view.pairs[first.call]

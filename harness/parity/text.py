@@ -7,6 +7,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Mapping
 
+from harness.parity.causes import Cause
 from harness.parity.compare import Difference, Verdict
 from harness.parity.comparison import Comparison
 from harness.parity.diagnose import Diagnosis
@@ -114,6 +115,9 @@ def _diagnosis(found: Diagnosis) -> list[str]:
         if math.isfinite(each.error):
             place = f", most at {list(each.worst)}" if each.worst else ""
             rows += _row("", f"off by {each.error:.3g} on values up to {each.scale:.3g}, shape {each.shape}{place}")
+        for cause in found.causes:
+            if cause.path == each.path:
+                rows += _row("proved", _cause(cause))
     if len(found.faulty) > FAULTY:
         rows += _row("", f"and {len(found.faulty) - FAULTY} more: {_some([e.path for e in found.faulty[FAULTY:]], 2)}")
     modules = len(found.modules) - len(found.faulty)
@@ -122,6 +126,15 @@ def _diagnosis(found: Diagnosis) -> list[str]:
     if found.why_not:
         rows += _row("at fault", f"not found: {found.why_not}")
     return rows
+
+
+def _cause(cause: Cause) -> str:
+    """What is wrong, and what becomes of the error when it is not."""
+    inputs = "these inputs" if cause.inputs == 1 else f"{cause.inputs} inputs"
+    text = (
+        f"{cause.name}: {cause.detail}. This explains its error of {cause.before:.1g} to {cause.after:.1g}, on {inputs}"
+    )
+    return text + (f"; so would {_some(list(cause.others), 1)}" if cause.others else "")
 
 
 def _taps(comparison: Comparison) -> list[str]:

@@ -1,0 +1,118 @@
+"""What is known of a module at fault, gathered for the hypotheses about its cause."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from harness.adapters.protocols import Call, Holds, State
+from harness.parity.calls import Leaf, allowed
+from harness.parity.causes.evidence import Evidence
+from harness.parity.compare import Array
+from harness.parity.forced import Apart, View, valid_in
+
+LEAVES = {"kernel": "weight", "scale": "weight", "embedding": "weight", "mean": "running_mean", "var": "running_var"}
+"""What Flax calls the weights of a module, and PyTorch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blame:
+    """One reason to call the reference's module `path` at fault: an output of the port's call, or an input of it."""
+
+    path: str
+    port_path: str
+    call: str
+    leaf: Leaf
+    apart: Apart
+    handed: bool
+    made: bool = False
+
+
+def gather(sides: Sequence[Any], states: tuple[State, State], view: View, blame: Blame) -> Evidence | None:
+    """The evidence for one blame, in the reference's form; None where an array has no such form."""
+    path, port_path, handed, made = blame.path, blame.port_path, blame.handed, blame.made
+    pair = view.pairs[blame.call]
+    ours, theirs = view.reference[pair.name], view.fed[blame.call]
+    leaf = blame.leaf
+    if not handed and view.worst(ours.outputs, theirs.outputs, pair.outputs[:1]) is not None:
+        leaf = pair.outputs[0]  # rather than attention weights, or whatever else comes with it
+    right = (ours.inputs if handed else ours.outputs).get(leaf.reference)
+    got = (theirs.inputs if handed else theirs.outputs).get(leaf.port)
+    if not isinstance(right, np.ndarray) or not isinstance(got, np.ndarray):
+        return None
+    if leaf.is_mask:
+        right, got = allowed(leaf.bring(right)), allowed(got)
+    else:
+        got = _back(leaf, got, right)
+    if got is None:
+        return None
+    at = path if made else pair.name if not handed else _caller(view, pair.name, path)
+    of = view.reference[at]
+    every = _weights(sides[0], states[0])
+    own = _within(every, path)
+    return Evidence(
+        path=path,
+        kind=of.kind,
+        right=right,
+        got=got,
+        inputs=of.inputs,
+        inside=_inside(view.reference, at),
+        weights=own,
+        theirs=_like(_within(_weights(sides[1], states[1]), port_path if not made else ""), own),
+        every=every,
+        valid=None if leaf.is_mask else valid_in(right, view.masks),
+        child=pair.name if handed and not made else "",
+        leaf=leaf.reference,
+        is_mask=leaf.is_mask,
+    )
+
+
+def _caller(view: View, name: str, path: str) -> str:
+    """The call of `path` inside which `name` happened."""
+    at = view.reference[name].caller
+    while at and at.split("#")[0] != path:
+        at = view.reference[at].caller
+    return at
+
+
+def _inside(calls: Mapping[str, Call], name: str) -> dict[str, Call]:
+    return {call.name: call for call in calls.values() if call.name != name and call.caller == name}
+
+
+def _back(leaf: Leaf, got: Array, like: Array) -> Array | None:
+    axes = getattr(leaf.bring, "keywords", {}).get("axes")
+    if axes is not None:
+        back: Array = got.transpose(np.argsort(axes))
+        return back
+    if got.shape == like.shape:
+        return got
+    return got.reshape(like.shape) if got.size == like.size else None
+
+
+def _weights(side: Any, state: State) -> dict[str, Array]:
+    if not isinstance(side, Holds):
+        return {}
+    stored = side.weights()
+    return {name: np.asarray(state.values.get(name, each.array), np.float64) for name, each in stored.items()}
+
+
+def _within(weights: Mapping[str, Array], path: str) -> dict[str, Array]:
+    start = f"{path}." if path else ""
+    return {n[len(start) :]: a for n, a in weights.items() if n.startswith(start) and "." not in n[len(start) :]}
+
+
+def _like(theirs: Mapping[str, Array], ours: Mapping[str, Array]) -> dict[str, Array]:
+    """The port's weights of a module under the reference's names and in its forms."""
+    found = {}
+    for name, array in theirs.items():
+        leaf = LEAVES.get(name, name)
+        if leaf not in ours:
+            continue
+        if name == "kernel":
+            array = array.T if array.ndim == 2 else np.moveaxis(array, (-1, -2), (0, 1))
+        if array.shape == ours[leaf].shape:
+            found[leaf] = array
+    return found
