@@ -16,7 +16,7 @@ from harness.parity.forced import Runner, View, as_they_are, distance, forced
 from harness.parity.judge import Mask
 from harness.parity.suspects import ROUNDING, Found, Moved, errors
 from harness.parity.weights import Pairing, split_name
-from harness.parity.witness import Blame, gather
+from harness.parity.witness import Blame, gather, weights_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +120,10 @@ def locate(
         faulty.setdefault(each.path, each)
     evidence: dict[str, dict[str, Evidence]] = {}
     if modes[0].cotangents is None:
+        held = [weights_of(side, state) for side, state in zip(sides, states, strict=True)]
         for path, reasons in blames.items():
             for blame in reasons:
-                found = gather(sides, states, view, blame)
+                found = gather(view, blame, held)
                 if found is not None:
                     evidence.setdefault(path, {})[f"{blame.call} {blame.handed}"] = found
     return Located(modules, tuple(faulty.values()), view, run.count, evidence)

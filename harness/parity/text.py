@@ -12,6 +12,7 @@ from harness.parity.compare import Difference, Verdict
 from harness.parity.comparison import Comparison
 from harness.parity.diagnose import Diagnosis
 from harness.parity.judge import Line
+from harness.parity.localise import Faulty
 
 WIDTH = 80
 LABEL = 11
@@ -101,13 +102,14 @@ def _worst(pair: Difference) -> str:
 
 
 FAULTY = 3
-"""Modules at fault that are shown."""
+"""Modules at fault that are shown, those with one cause as one."""
 
 
 def _diagnosis(found: Diagnosis) -> list[str]:
     """Which modules are at fault, why that is said of them, and that it is so."""
     rows: list[str] = []
-    for each in found.faulty[:FAULTY]:
+    groups = _alike(found)
+    for each, cause, alike in groups[:FAULTY]:
         name = each.path or "the model itself"
         if each.port_path != each.path:
             name += f" (port: {each.port_path or 'the model itself'})"
@@ -115,17 +117,34 @@ def _diagnosis(found: Diagnosis) -> list[str]:
         if math.isfinite(each.error):
             place = f", most at {list(each.worst)}" if each.worst else ""
             rows += _row("", f"off by {each.error:.3g} on values up to {each.scale:.3g}, shape {each.shape}{place}")
-        for cause in found.causes:
-            if cause.path == each.path:
-                rows += _row("proved", _cause(cause))
-    if len(found.faulty) > FAULTY:
-        rows += _row("", f"and {len(found.faulty) - FAULTY} more: {_some([e.path for e in found.faulty[FAULTY:]], 2)}")
+        if cause is not None:
+            rows += _row("proved", _cause(cause))
+        if alike:
+            rows += _row("", f"the same in {len(alike)} more: {_some(alike, 2)}")
+    if len(groups) > FAULTY:
+        rest = [each.path for each, _, _ in groups[FAULTY:]]
+        rows += _row("", f"and {len(rest)} more: {_some(rest, 2)}")
     modules = len(found.modules) - len(found.faulty)
     if found.faulty and modules > 0:
         rows += _row("sound", f"{modules} other modules compute what the reference's do on the same inputs")
     if found.why_not:
         rows += _row("at fault", f"not found: {found.why_not}")
     return rows
+
+
+def _alike(found: Diagnosis) -> list[tuple[Faulty, Cause | None, list[str]]]:
+    """The modules at fault, those of one class and cause together: the first, its cause, the paths of the others."""
+    causes = {cause.path: cause for cause in found.causes}
+    groups: dict[tuple[str, ...], tuple[Faulty, Cause | None, list[str]]] = {}
+    for each in found.faulty:
+        cause = causes.get(each.path)
+        why = each.how.split(" ")[0] if cause is None else f"{cause.name} {cause.detail}"
+        key = (each.kind, why)
+        if key in groups:
+            groups[key][2].append(each.path)
+        else:
+            groups[key] = (each, cause, [])
+    return list(groups.values())
 
 
 def _cause(cause: Cause) -> str:

@@ -31,8 +31,11 @@ class Blame:
     made: bool = False
 
 
-def gather(sides: Sequence[Any], states: tuple[State, State], view: View, blame: Blame) -> Evidence | None:
-    """The evidence for one blame, in the reference's form; None where an array has no such form."""
+def gather(view: View, blame: Blame, weights: Sequence[Mapping[str, Array]]) -> Evidence | None:
+    """The evidence for one blame, in the reference's form; None where an array has no such form.
+
+    weights: what either side holds.
+    """
     path, port_path, handed, made = blame.path, blame.port_path, blame.handed, blame.made
     pair = view.pairs[blame.call]
     ours, theirs = view.reference[pair.name], view.fed[blame.call]
@@ -51,8 +54,7 @@ def gather(sides: Sequence[Any], states: tuple[State, State], view: View, blame:
         return None
     at = path if made else pair.name if not handed else _caller(view, pair.name, path)
     of = view.reference[at]
-    every = _weights(sides[0], states[0])
-    own = _within(every, path)
+    own = _within(weights[0], path)
     return Evidence(
         path=path,
         kind=of.kind,
@@ -61,8 +63,8 @@ def gather(sides: Sequence[Any], states: tuple[State, State], view: View, blame:
         inputs=of.inputs,
         inside=_inside(view.reference, at),
         weights=own,
-        theirs=_like(_within(_weights(sides[1], states[1]), port_path if not made else ""), own),
-        every=every,
+        theirs=_like(_within(weights[1], port_path), own) if not made else {},
+        every=weights[0],
         valid=None if leaf.is_mask else valid_in(right, view.masks),
         child=pair.name if handed and not made else "",
         leaf=leaf.reference,
@@ -92,16 +94,17 @@ def _back(leaf: Leaf, got: Array, like: Array) -> Array | None:
     return got.reshape(like.shape) if got.size == like.size else None
 
 
-def _weights(side: Any, state: State) -> dict[str, Array]:
+def weights_of(side: Any, state: State) -> dict[str, Array]:
+    """What a side holds in this state, by name, as it is stored: nothing is copied."""
     if not isinstance(side, Holds):
         return {}
-    stored = side.weights()
-    return {name: np.asarray(state.values.get(name, each.array), np.float64) for name, each in stored.items()}
+    return {name: state.values.get(name, each.array) for name, each in side.weights().items()}
 
 
 def _within(weights: Mapping[str, Array], path: str) -> dict[str, Array]:
     start = f"{path}." if path else ""
-    return {n[len(start) :]: a for n, a in weights.items() if n.startswith(start) and "." not in n[len(start) :]}
+    own = {n[len(start) :]: a for n, a in weights.items() if n.startswith(start) and "." not in n[len(start) :]}
+    return {name: np.asarray(array, np.float64) for name, array in own.items()}
 
 
 def _like(theirs: Mapping[str, Array], ours: Mapping[str, Array]) -> dict[str, Array]:

@@ -146,5 +146,5 @@ def _owner(evidence: Evidence, leaf: str, held: Array) -> str:
 
 
 def _differs(right: Array, held: Array) -> Array:
-    apart: Array = np.abs(held - right) > 1e-6 * max(largest(right), largest(held))
+    apart: Array = np.abs(held.astype(np.float64) - right) > 1e-6 * max(largest(right), largest(held))
     return apart

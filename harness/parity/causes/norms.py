@@ -143,7 +143,7 @@ def _epsilon(evidence: Evidence, target: Array, form: Norm) -> float | None:
     if variance is None:
         return None
     spread = np.broadcast_to(variance, x.shape)
-    offset = replace(form, epsilon=0.0)(replace(evidence, inputs={"x": np.zeros_like(x)})) if form.bias else None
+    offset = replace(form, epsilon=1.0)(replace(evidence, inputs={"x": np.zeros_like(x)})) if form.bias else None
     shift = 0.0 if offset is None or form.statistics == "running" else offset
     index = np.unravel_index(int(np.argmin(np.where(np.abs(bare) > 0.1, spread, np.inf))), x.shape)
     at = float((target - shift)[index])

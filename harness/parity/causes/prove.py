@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from harness.parity.causes.activations import activated
 from harness.parity.causes.attention import attended, rotated
 from harness.parity.causes.evidence import Claim, Evidence, Hypothesis
@@ -58,6 +60,12 @@ def prove(evidences: Sequence[Mapping[str, Evidence]], port_path: str) -> Cause 
     evidences: for each of the inputs, what is wrong in the module, by a key that is the same for all inputs. What a
     hypothesis fits, it fits on the first inputs; what it then predicts must be what was measured on all.
     """
+    # A hypothesis about another kind of module may divide by zero or overflow: what it predicts then is no number.
+    with np.errstate(all="ignore"):
+        return _cause(evidences, port_path)
+
+
+def _cause(evidences: Sequence[Mapping[str, Evidence]], port_path: str) -> Cause | None:
     found: list[tuple[list[Claim], list[Evidence]]] = []
     for key in dict.fromkeys(key for each in evidences for key in each):
         here = [each[key] for each in evidences if key in each]

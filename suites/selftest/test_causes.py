@@ -1,0 +1,274 @@
+"""Each cause of the catalogue, planted; none is named where another is planted, or none of the catalogue."""
+
+import numpy as np
+import pytest
+
+from harness.adapters.protocols import Call
+from harness.parity.causes import prove
+from harness.parity.causes.activations import ACTIVATIONS
+from harness.parity.causes.evidence import Evidence
+
+RNG = np.random.default_rng(0)
+WIDTH = 8
+
+
+def evidence(right, got, inputs, weights=None, inside=None, **more):
+    return Evidence(
+        path="module",
+        kind="Module",
+        right=right,
+        got=got,
+        inputs=inputs,
+        inside=inside or {},
+        weights=weights or {},
+        theirs=more.pop("theirs", {}),
+        **more,
+    )
+
+
+def cause(make, inputs=3):
+    """The cause for what `make` gives of so many random inputs."""
+    return prove([{"output": make(np.random.default_rng(seed))} for seed in range(inputs)], "module")
+
+
+def name(make):
+    found = cause(make)
+    return found.name if found else None
+
+
+NORM = {"weight": RNG.normal(1, 0.3, WIDTH), "bias": RNG.normal(0, 0.3, WIDTH)}
+
+
+def norm(x, epsilon=1e-5, mean=True, weight=NORM["weight"], bias=NORM["bias"], power=0.5, ddof=0):
+    around = x - x.mean(-1, keepdims=True) if mean else x
+    variance = (around**2).sum(-1, keepdims=True) / (x.shape[-1] - ddof)
+    return around / (variance + epsilon) ** power * weight + bias
+
+
+@pytest.mark.parametrize(
+    ("wrong", "wanted"),
+    [
+        ({"epsilon": 1e-6}, "epsilon"),
+        ({"epsilon": 3.3e-4}, "epsilon"),
+        ({"mean": False}, "mean subtracted"),
+        ({"weight": 1.0}, "weight unused"),
+        ({"weight": 1 + NORM["weight"]}, "1 + weight"),
+        ({"bias": 0.0}, "bias missing"),
+        ({"power": 1.0}, "variance for deviation"),
+        ({"ddof": 1}, "unbiased variance"),
+    ],
+)
+def test_norms(wrong, wanted):
+    def make(generator):
+        x = generator.normal(0, 0.5, (2, 5, WIDTH))
+        return evidence(norm(x), norm(x, **wrong), {"x": x}, NORM)
+
+    assert name(make) == wanted
+
+
+def test_a_fitted_epsilon_is_named_with_its_value():
+    def make(generator):
+        x = generator.normal(0, 0.1, (2, 5, WIDTH))
+        return evidence(norm(x, 1e-12), norm(x, 3.3e-4), {"x": x}, NORM)
+
+    found = cause(make)
+    assert found.detail == "epsilon 0.00033 in the port, 1e-12 in the reference"
+    assert found.inputs == 3
+    assert found.before > 1e-3
+    assert found.after < 1e-12
+
+
+@pytest.mark.parametrize("wrong", [each for each in ACTIVATIONS if each != "erf GELU"])
+def test_activations(wrong):
+    def make(generator):
+        x = generator.normal(0, 3, (2, 5, WIDTH))
+        return evidence(ACTIVATIONS["erf GELU"](x), ACTIVATIONS[wrong](x), {"x": x})
+
+    found = cause(make)
+    assert found.name == "activation"
+    assert found.detail == f"{wrong} in the port, erf GELU in the reference"
+
+
+KERNEL, OFFSET = RNG.normal(size=(WIDTH, WIDTH)), RNG.normal(size=WIDTH)
+OTHER = RNG.normal(size=(WIDTH, WIDTH))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "offset", "wanted"),
+    [
+        (KERNEL, 0 * OFFSET, "bias missing"),
+        (KERNEL.T, OFFSET, "kernel transposed"),
+        (KERNEL[::-1], OFFSET, "kernel reversed"),
+        (OTHER, OFFSET, "weights of another module"),
+        (2 * KERNEL, 2 * OFFSET, "scale"),
+    ],
+)
+def test_matrix_products(kernel, offset, wanted):
+    every = {"module.weight": KERNEL, "module.bias": OFFSET, "other.weight": OTHER}
+
+    def make(generator):
+        x = generator.normal(size=(2, 5, WIDTH))
+        weights = {"weight": KERNEL, "bias": OFFSET}
+        return evidence(x @ KERNEL.T + OFFSET, x @ kernel.T + offset, {"x": x}, weights, every=every)
+
+    assert name(make) == wanted
+
+
+def test_a_single_element_that_is_another():
+    held = KERNEL.copy()
+    held[3, 2] += 1
+
+    def make(generator):
+        x = generator.normal(size=(2, 5, WIDTH))
+        return evidence(x @ KERNEL.T, x @ held.T, {"x": x}, {"weight": KERNEL}, theirs={"weight": held})
+
+    found = cause(make)
+    assert found.name == "corrupted element"
+    assert "at [3, 2]" in found.detail
+
+
+TABLE = RNG.normal(size=(20, WIDTH))
+
+
+@pytest.mark.parametrize(
+    ("change", "wanted"),
+    [
+        (lambda ids: ids + 2, "position offset"),
+        (lambda ids: np.minimum(ids, 7), "positions end"),
+        (np.zeros_like, "default row"),
+    ],
+)
+def test_tables(change, wanted):
+    def make(generator):
+        ids = generator.permutation(16).reshape(2, 8)
+        return evidence(TABLE[ids], TABLE[change(ids)], {"ids": ids}, {"weight": TABLE})
+
+    assert name(make) == wanted
+
+
+@pytest.mark.parametrize(
+    ("wrong", "wanted"),
+    [
+        (lambda seen: ~seen, "mask inverted"),
+        (np.ones_like, "mask ignored"),
+        (lambda seen: seen | np.eye(6, k=1, dtype=bool), "causal off by one"),
+        (lambda seen: seen & ~np.tri(6, k=-3, dtype=bool), "window"),
+    ],
+)
+def test_masks(wrong, wanted):
+    def make(generator):
+        seen = np.tri(6, dtype=bool) & (generator.random((2, 1, 1, 6)) < 0.9)
+        more = {"child": "inner", "leaf": "mask", "is_mask": True}
+        return evidence(seen, wrong(seen), {}, **more)
+
+    assert name(make) == wanted
+
+
+def test_positions_that_are_handed_on():
+    def make(generator):
+        ids = generator.permutation(12).reshape(2, 6)
+        return evidence(ids, ids + 1, {}, child="inner", leaf="position_ids")
+
+    found = cause(make)
+    assert (found.name, found.detail) == ("position offset", "position_ids: each is +1")
+
+
+def test_a_residual():
+    def make(generator):
+        x, y = generator.normal(size=(2, 2, 5, WIDTH))
+        inside = {"inner": Call("inner", "module", "Inner", {}, {"": y})}
+        return evidence(x + y, y, {"x": x}, inside=inside)
+
+    found = cause(make)
+    assert (found.name, found.detail) == ("residual missing", "x is not added")
+
+
+def attention(q, k, v, seen, *, scale=0.5, heads_first=True, axis=-1):
+    def split(array):
+        if heads_first:
+            return array.reshape(2, 6, 2, 4).swapaxes(1, 2)
+        return array.reshape(2, 6, 4, 2).transpose(0, 3, 1, 2)
+
+    scores = split(q) @ split(k).swapaxes(-1, -2) * scale
+    scores = np.where(seen, scores, np.finfo(float).min)
+    powers = np.exp(scores - scores.max(axis, keepdims=True))
+    mixed = powers / powers.sum(axis, keepdims=True) @ split(v)
+    return mixed.swapaxes(1, 2).reshape(2, 6, 8)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "wanted"),
+    [
+        ({"scale": 1.0}, "attention scale"),
+        ({"scale": 0.25}, "attention scale"),
+        ({"heads_first": False}, "head split order"),
+        ({"axis": -2}, "softmax axis"),
+        ({"seen": np.ones((2, 1, 1, 6), bool)}, "mask ignored"),
+        ({"swap": True}, "query and key swapped"),
+    ],
+)
+def test_attention(wrong, wanted):
+    def make(generator):
+        q, k, v = generator.normal(size=(3, 2, 6, 8))
+        seen = np.ones((2, 1, 1, 6), bool)
+        seen[1, ..., 4:] = False
+        changed = dict(wrong)
+        ours = (k, q, v) if changed.pop("swap", False) else (q, k, v)
+        inside = {
+            f"module.{part}": Call(f"module.{part}", "module", "Linear", {}, {"": array})
+            for part, array in zip(("query", "key", "value"), (q, k, v), strict=True)
+        }
+        got = attention(*ours, **{"seen": seen, **changed})
+        return evidence(attention(q, k, v, seen), got, {"attention_mask": seen}, inside=inside)
+
+    assert name(make) == wanted
+
+
+@pytest.mark.parametrize(
+    ("wrong", "wanted"),
+    [
+        (lambda x: 3 * x, "scale"),
+        (lambda x: x + np.arange(WIDTH), "constant"),
+        (lambda x: x[..., ::-1], "order"),
+        (lambda x: np.clip(x, -1, 1), "clipped"),
+        (lambda x: 2 * np.tanh(x / 2), "soft cap"),
+        (lambda x: x.astype(np.float16).astype(float), "cast"),
+    ],
+)
+def test_outputs_of_a_module_of_any_kind(wrong, wanted):
+    def make(generator):
+        x = generator.normal(size=(2, 5, WIDTH))
+        made = np.cumsum(np.sin(3 * x), axis=-1)
+        return evidence(made, wrong(made), {"x": x})
+
+    assert name(make) == wanted
+
+
+def test_none_is_named_where_none_fits():
+    def make(generator):
+        x = generator.normal(size=(2, 5, WIDTH))
+        return evidence(norm(x), norm(x) + 1e-3 * np.sin(7 * x), {"x": x}, NORM)
+
+    assert cause(make) is None
+
+
+def test_what_holds_on_one_input_alone_is_not_proved():
+    def make(generator):
+        x = generator.normal(size=(2, 5, WIDTH))
+        return evidence(x, x * generator.uniform(2, 3), {"y": np.sin(x)})
+
+    assert cause(make, inputs=1).name == "scale"
+    assert cause(make) is None
+
+
+def test_all_that_is_wrong_in_a_module_must_be_explained():
+    x = np.random.default_rng(0).normal(size=(2, 5, WIDTH))
+    scaled = evidence(x, 2 * x, {"y": np.sin(x)})
+    strange = evidence(x, x + 1e-3 * np.sin(7 * x), {"y": np.cos(x)})
+    assert prove([{"one": scaled}], "module").name == "scale"
+    assert prove([{"one": scaled, "other": strange}], "module") is None
+
+
+def test_a_prediction_that_is_no_number_is_infinitely_far_off():
+    x = np.ones((2, 5, WIDTH))
+    assert evidence(x, 2 * x, {"x": x}).apart(np.full_like(x, np.nan), x) == np.inf
