@@ -12,6 +12,7 @@ from harness.adapters.protocols import Call, Holds, State
 from harness.parity.calls import Leaf, allowed
 from harness.parity.causes.evidence import Evidence
 from harness.parity.compare import Array
+from harness.parity.floor import EXACT, largest
 from harness.parity.forced import Apart, View, valid_in
 
 LEAVES = {"kernel": "weight", "scale": "weight", "embedding": "weight", "mean": "running_mean", "var": "running_var"}
@@ -54,7 +55,9 @@ def gather(view: View, blame: Blame, weights: Sequence[Mapping[str, Array]]) -> 
         return None
     at = path if made else pair.name if not handed else _caller(view, pair.name, path)
     of = view.reference[at]
-    own = _within(weights[0], path)
+    own, tied = _within(weights[0], path), ""
+    if not own and not handed:
+        own, tied = _tied(weights[0], of, right)
     return Evidence(
         path=path,
         kind=of.kind,
@@ -65,11 +68,30 @@ def gather(view: View, blame: Blame, weights: Sequence[Mapping[str, Array]]) -> 
         weights=own,
         theirs=_like(_within(weights[1], port_path), own) if not made else {},
         every=weights[0],
+        tied=tied,
         valid=None if leaf.is_mask else valid_in(right, view.masks),
         child=pair.name if handed and not made else "",
         leaf=leaf.reference,
         is_mask=leaf.is_mask,
     )
+
+
+def _tied(weights: Mapping[str, Array], call: Call, right: Array) -> tuple[dict[str, Array], str]:
+    """The weight of another module with which a product makes this output, and its name: a tied head has no own."""
+    x = next((leaf for leaf in call.inputs.values() if isinstance(leaf, np.ndarray) and leaf.dtype.kind == "f"), None)
+    if x is None or x.ndim < 2 or right.ndim < 2:
+        return {}, ""
+    few, wanted = x.reshape(-1, x.shape[-1])[:ROWS], right.reshape(-1, right.shape[-1])[:ROWS]
+    for name, array in weights.items():
+        if array.shape == (wanted.shape[1], few.shape[1]):
+            made = few @ array.astype(np.float64).T
+            if largest(made - wanted) <= EXACT * largest(wanted):
+                return {"weight": array.astype(np.float64)}, name
+    return {}, ""
+
+
+ROWS = 4
+"""Positions that tell one weight from another."""
 
 
 def _caller(view: View, name: str, path: str) -> str:

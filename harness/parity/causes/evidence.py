@@ -22,7 +22,8 @@ class Evidence:
     the module inside it that `child` names. inputs: what the module is given, the same on both sides. inside: the
     reference's calls inside it by name; their outputs are the same on both sides. weights: of the reference's module,
     by name without its path; theirs: those of the port's module that stand for them, in the same form, as far as that
-    is known. every: all weights of the reference, by whole name. valid: where right and got mean something.
+    is known. every: all weights of the reference, by whole name; tied: which of them the module uses, if it has none
+    of its own. valid: where right and got mean something.
     """
 
     path: str
@@ -38,6 +39,7 @@ class Evidence:
     child: str = ""
     leaf: str = ""
     is_mask: bool = False
+    tied: str = ""
 
     @property
     def handed(self) -> bool:

@@ -40,8 +40,10 @@ def _variants(
     yield "kernel reversed", "its inputs stand in reverse", matrix[:, ::-1], bias
     held = evidence.theirs.get("weight")
     if held is not None and held.shape == evidence.weights["weight"].shape:
-        what = described(evidence, "weight", held)
-        yield kind_of(evidence, "weight", held), what, held.T if transposed else held, evidence.theirs.get("bias", bias)
+        name, what = kind_of(evidence, "weight", held), described(evidence, "weight", held)
+        if evidence.tied:
+            name, what = "head not tied", f"the reference uses {evidence.tied}; {what}"
+        yield name, what, held.T if transposed else held, evidence.theirs.get("bias", bias)
     for path, other in evidence.every.items():
         if (
             not path.endswith(".weight")
