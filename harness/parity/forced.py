@@ -193,6 +193,8 @@ def distance(reference: Array, port: Array, masks: Mask) -> Apart:
     """How far the port's array is from the reference's, at valid positions."""
     if reference.shape != port.shape:
         return Apart(float("inf"), 1.0, (), float("nan"), float("nan"))
+    if np.array_equal(reference, port):  # most are, and no other way to see that is as fast
+        return Apart(0.0, 0.0, (), 0.0, 0.0)
     ours, theirs = reference, port
     chosen = valid_in(reference, masks)
     if ours.dtype.kind in "biu" or theirs.dtype.kind in "biu":

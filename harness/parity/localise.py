@@ -193,6 +193,8 @@ def _settled(run: Runner, view: View, moved: Moved) -> tuple[View, Blames, tuple
     for path, each in blames.items():
         if path and not each[0].handed:
             kinds = (view.reference[view.pairs[each[0].call].name].kind, view.port[each[0].call].kind)
+            if kinds[0] == kinds[1]:
+                continue  # one class divides its work in one way
             groups.setdefault(kinds, set()).update(blame.call for blame in each)
     if len(blames) < 2 or len(groups) > GROUPS:
         return view, blames, wrong

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import RecordError
+from harness.report.diagnosis import Diagnosis, read_diagnosis
 from harness.report.further import Further, read_further
 from harness.report.run import Result
 
@@ -70,6 +71,7 @@ class Detail:
     taps: tuple[Row, ...]
     first: str | None
     further: Further
+    diagnosis: Diagnosis
 
 
 def read_detail(folder: Path, result: Result) -> Detail | None:
@@ -124,6 +126,7 @@ def _detail(document: Mapping[str, Any], file: str) -> Detail:
         taps=taps,
         first=None if first is None else str(first),
         further=read_further(document),
+        diagnosis=read_diagnosis(document),
     )
 
 

@@ -84,12 +84,12 @@ def read_further(document: Mapping[str, Any]) -> Further:
         ValueError, TypeError, AttributeError, KeyError: a part is not what `Comparison.to_dict` writes.
     """
     return Further(
-        lines=tuple(map(_line, _list(document.get("lines")))),
-        notes=_names(document.get("notes")),
+        lines=tuple(map(_line, as_list(document.get("lines")))),
+        notes=as_names(document.get("notes")),
         weights=_weights(document.get("weights")),
         not_taken=_by_reason(document.get("probes_not_taken")),
         not_checked=_by_reason(document.get("not_checked")),
-        islands=_names(document.get("islands")),
+        islands=as_names(document.get("islands")),
     )
 
 
@@ -103,15 +103,15 @@ def relative(error: float, scale: float) -> float:
 
 
 def _line(values: Mapping[str, Any]) -> Line:
-    parts = [Part(str(name), _number(error), _number(scale)) for name, error, scale in _list(values.get("pairs"))]
+    parts = [Part(str(name), as_number(error), as_number(scale)) for name, error, scale in as_list(values.get("pairs"))]
     return Line(
         check=str(values["check"]),
         probe=str(values.get("probe") or ""),
         verdict=str(values.get("verdict") or ""),
         reason=str(values.get("reason") or ""),
-        error=_number(values.get("error")),
-        scale=_number(values.get("scale")),
-        allowed=_number(values.get("allowed")),
+        error=as_number(values.get("error")),
+        scale=as_number(values.get("scale")),
+        allowed=as_number(values.get("allowed")),
         where=str(values.get("where") or ""),
         parts=tuple(sorted(parts, key=_badness, reverse=True)),
     )
@@ -126,7 +126,7 @@ def _weights(values: Mapping[str, Any] | None) -> Weights | None:
     if not values:
         return None
     kinds = ("proposed", "only_reference", "only_port", "different", "ambiguous")
-    return Weights(int(values.get("linked") or 0), **{kind: _names(values.get(kind)) for kind in kinds})
+    return Weights(int(values.get("linked") or 0), **{kind: as_names(values.get(kind)) for kind in kinds})
 
 
 def _by_reason(reasons: Mapping[str, Any] | None) -> dict[str, tuple[str, ...]]:
@@ -136,15 +136,18 @@ def _by_reason(reasons: Mapping[str, Any] | None) -> dict[str, tuple[str, ...]]:
     return {why: tuple(names) for why, names in found.items()}
 
 
-def _number(value: Any) -> float:
+def as_number(value: Any) -> float:
+    """A number of a record, "nan" and "inf" included; NaN where it has none."""
     return math.nan if value is None else float(value)
 
 
-def _names(values: Any) -> tuple[str, ...]:
-    return tuple(map(str, _list(values)))
+def as_names(values: Any) -> tuple[str, ...]:
+    """A list of texts of a record."""
+    return tuple(map(str, as_list(values)))
 
 
-def _list(values: Any) -> Sequence[Any]:
+def as_list(values: Any) -> Sequence[Any]:
+    """A list of a record, empty where it has none."""
     # A text or a mapping would otherwise be walked letter by letter, or key by key.
     if values is not None and not isinstance(values, (list, tuple)):
         raise TypeError(f"a list was wanted, not {type(values).__name__}")

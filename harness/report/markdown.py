@@ -11,6 +11,7 @@ from typing import Any
 
 from harness.errors import RecordError
 from harness.report.detail import Detail, read_detail
+from harness.report.diagnosis import Diagnosis
 from harness.report.further import Further
 from harness.report.run import Result, Run, succeeded
 from harness.report.words import (
@@ -101,7 +102,7 @@ def _failures(run: Run, folder: Path | None, left: int) -> Iterator[str]:
     if failing:
         yield "### What fails\n"
     for place, result in enumerate(failing):
-        block = _failure(result, _text(result, folder))
+        block = _failure(result, _detail(result, folder))
         left -= len(block) + 1
         if left < 0:
             yield f"… and {len(failing) - place} more: see `index.html`.\n"
@@ -115,13 +116,16 @@ def _failures(run: Run, folder: Path | None, left: int) -> Iterator[str]:
         yield ""
 
 
-def _failure(result: Result, text: str) -> str:
+def _failure(result: Result, detail: Detail | str) -> str:
+    text, found = (detail, "") if isinstance(detail, str) else (detail.text, _at_fault(detail.diagnosis))
     name = f"{escape(result.case)} · {escape(result.check)}"
     lines = [f"#### {SIGNS[standing(result)]} {name}: {verdict_words(result)}", ""]
     if result.registered:
         lines += [f"Registered: {', '.join(map(escape, result.registered))}", ""]
     if reason(result):
         lines += [escape(reason(result)), ""]
+    if found:
+        lines += [found, ""]
     if text:
         lines += [fence(clip(text, limit=TEXT_LENGTH)), ""]
     if result.repeat:
@@ -129,9 +133,16 @@ def _failure(result: Result, text: str) -> str:
     return "\n".join(lines)
 
 
-def _text(result: Result, folder: Path | None) -> str:
-    detail = _detail(result, folder)
-    return detail if isinstance(detail, str) else detail.text
+def _at_fault(diagnosis: Diagnosis) -> str:
+    """The first module at fault with its cause, in one line; "" where there is none."""
+    if not diagnosis.faults:
+        return ""
+    first, more = diagnosis.faults[0], len(diagnosis.faults) - 1
+    cause = f"{first.proof.name}: {first.proof.detail}" if first.proof else ""
+    why = f"Proved: {escape(shorten(cause, limit=CELL_LENGTH))}" if cause else "No cause is proved"
+    line = f"At fault: **{escape(shorten(first.path or 'the model itself', limit=CELL_LENGTH))}**"
+    line += f", {escape(shorten(first.how, limit=CELL_LENGTH))}. {why}."
+    return line + (f" {more:,} more at fault." if more else "")
 
 
 def _detail(result: Result, folder: Path | None) -> Detail | str:

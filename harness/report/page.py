@@ -13,6 +13,7 @@ from harness.errors import RecordError
 from harness.report import words
 from harness.report.chart import NAME_LENGTH, Chart, chart
 from harness.report.detail import Detail, Row, pick, read_detail
+from harness.report.diagnosis import OTHERS, DiagnosisShown, diagnosis_bytes, diagnosis_shown
 from harness.report.run import Result, Run, exit_status
 from harness.report.strip import Claims, claims, least_bytes, ticks
 
@@ -61,12 +62,13 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """An entry with as much of its taps and claims as the page has room for."""
+    """An entry with as much of its taps, claims and diagnosis as the page has room for."""
 
     entry: Entry
     chart: Chart | None
     taps: list[Row]
     claims: Claims | None
+    diagnosis: DiagnosisShown | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,7 @@ def _environment() -> Environment:
         not_run_reasons=words.not_run_reasons,
         ticks=ticks(),
         names=NAMES,
+        causes=OTHERS,
     )
     return environment
 
@@ -196,10 +199,11 @@ def _anchor(result: Result, taken: set[str]) -> str:
 
 def _shown(entry: Entry, limit: int) -> Shown:
     if entry.detail is None:
-        return Shown(entry, None, [], None)
+        return Shown(entry, None, [], None, None)
     taps = pick(entry.detail.taps, limit, first=entry.detail.first)
     drawn = chart(entry.detail, limit=min(limit, POINTS))
-    return Shown(entry, drawn, taps, claims(entry.detail.further, limit=limit))
+    found = diagnosis_shown(entry.detail.diagnosis, limit=limit)
+    return Shown(entry, drawn, taps, claims(entry.detail.further, limit=limit), found)
 
 
 def _room(entries: Sequence[Entry]) -> float:
@@ -208,7 +212,9 @@ def _room(entries: Sequence[Entry]) -> float:
 
     def least(limit: int) -> int:
         taps = sum(min(len(detail.taps), limit) for detail in details)
-        return taps * ROW_BYTES + sum(least_bytes(detail.further, limit=limit) for detail in details)
+        claims_made = sum(least_bytes(detail.further, limit=limit) for detail in details)
+        diagnoses = sum(diagnosis_bytes(detail.diagnosis, limit=limit) for detail in details)
+        return taps * ROW_BYTES + claims_made + diagnoses
 
     if least(sys.maxsize) <= SIZE:
         return float("inf")

@@ -11,6 +11,18 @@ def test_port_agrees(case, parity):
 
 
 @pytest.mark.slow
+@pytest.mark.case("smollm2-flax-shipped")
+def test_both_causes_are_proved(case):
+    from harness import check_case, find_repository
+
+    found = check_case(case, find_repository(case.file))
+    causes = {cause.path: cause.name for cause in found.causes}
+    assert causes.pop("lm_head") == "head not tied"
+    assert set(causes) == {f"model.layers.{layer}.self_attn" for layer in range(30)}
+    assert set(causes.values()) == {"rotary base"}
+
+
+@pytest.mark.slow
 @pytest.mark.case("smollm2-flax-repaired")
 @pytest.mark.parametrize(
     ("row", "left_in"),

@@ -13,7 +13,7 @@ import torch
 from harness.adapters.calling import Arguments, Draws, arguments_of
 from harness.adapters.leaves import named_tap, with_taps
 from harness.adapters.protocols import Array, Call, Leaves
-from harness.adapters.pytorch.taps import to_numpy, to_tensor
+from harness.adapters.pytorch.taps import to_numpy, to_tensor, view
 from harness.adapters.pytorch.wide import wide
 
 
@@ -41,6 +41,7 @@ class Watch:
     feed: Mapping[str, Leaves]
     graft: Mapping[str, Leaves]
     device: torch.device
+    copies: bool = True
     counts: Counter[str] = field(default_factory=Counter)
     open: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     draws: Draws = field(default_factory=Draws)
@@ -73,12 +74,17 @@ class Watch:
         return {name: self._array(leaf) if torch.is_tensor(leaf) else leaf for name, leaf in leaves.items()}
 
     def _array(self, tensor: torch.Tensor) -> Array:
-        """A copy, the same one for a tensor that was met before and has not been written to since."""
+        """The tensor's array, the same one for a tensor that was met before and has not been written to since."""
         known = self.seen.get(id(tensor))
         if known is None or known[1] != tensor._version:
             # The tensor is kept as well, so that no other one gets its id.
-            known = self.seen[id(tensor)] = (tensor, tensor._version, to_numpy(tensor))
+            array = to_numpy(tensor) if self.copies else view(tensor)
+            known = self.seen[id(tensor)] = (tensor, tensor._version, array)
         return known[2]
+
+    def overwritten(self) -> bool:
+        """Whether a tensor that was told without a copy has been written to since, so that nothing told is certain."""
+        return not self.copies and any(tensor._version != version for tensor, version, _ in self.seen.values())
 
     def _tensor(self, value: Any) -> Any:
         return wide(to_tensor(value, self.device))

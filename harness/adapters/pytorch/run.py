@@ -88,9 +88,29 @@ class TorchModel:
     ) -> Mapping[str, Array]:
         if mode.cotangents is not None:
             return self._replay_backwards(inputs, meet, feed, graft, state, mode)
+        # Steps that work in place on what was told are rare: only then is it all told again, from copies.
+        calls = self._calls(inputs, feed, graft, state, mode, copies=False)
+        if calls is None:
+            calls = self._calls(inputs, feed, graft, state, mode, copies=True)
+        for call in calls or ():
+            meet(call)
+        return {}
+
+    def _calls(
+        self,
+        inputs: Mapping[str, Any],
+        feed: Mapping[str, Leaves],
+        graft: Mapping[str, Leaves],
+        state: State,
+        mode: Mode,
+        *,
+        copies: bool,
+    ) -> list[Call] | None:
+        """Every call of a run forwards; None if something that was not copied has been written to."""
+        calls: list[Call] = []
         with ExitStack() as stack:
             device = stack.enter_context(self._wide(state))
-            watch = Watch(meet, feed, graft, device)
+            watch = Watch(calls.append, feed, graft, device, copies)
             if mode.training:
                 stack.enter_context(in_training(self.module))
                 keep = stack.enter_context(KeepAll())
@@ -107,7 +127,7 @@ class TorchModel:
                 )
             else:
                 self._call(_wide_tensors(inputs, device), Lift())
-        return {}
+            return None if watch.overwritten() else calls
 
     def _replay_backwards(
         self,

@@ -138,7 +138,7 @@ def reordered(evidence: Evidence) -> Iterator[Claim]:
     if right.shape != got.shape or right.ndim < 2 or right.dtype.kind != "f":
         return
     for axis, size in enumerate(right.shape):
-        if not 1 < size <= LONGEST:
+        if not 1 < size <= LONGEST or size * right.size > PAIRED:
             continue
         ours, theirs = (np.moveaxis(each, axis, 0).reshape(size, -1) for each in (right, got))
         scale = np.abs(ours).max() or 1.0
@@ -156,6 +156,8 @@ def _taken(evidence: Evidence, order: list[int], axis: int) -> tuple[Array | Non
 
 
 LONGEST = 4096
+PAIRED = 500_000_000
+"""Numbers to compare when each is held against each: some seconds."""
 
 
 def shortened(_evidence: Evidence) -> Iterator[Claim]:
