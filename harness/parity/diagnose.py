@@ -73,7 +73,37 @@ def diagnose(
     given_fails: whether the first probe, the given call, fails with the weights as they are stored. richest: the probe
     of gradients and training.
     """
-    failing = [line for line in lines if line.verdict is not Verdict.AGREE]
+    try:
+        return _diagnosed(
+            found,
+            [line for line in lines if line.verdict is not Verdict.AGREE],
+            probes,
+            richest=richest,
+            given_fails=given_fails,
+            masks_of=masks_of,
+            mapping=mapping,
+            seed=seed,
+        )
+    except Exception as error:  # the verdict stands without it
+        return Diagnosis(why_not=_raised(error))
+
+
+def _raised(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return f"raised {type(error).__name__}: {text[0][:120] if text else ''}"
+
+
+def _diagnosed(
+    found: Study,
+    failing: Sequence[Line],
+    probes: Sequence[Probe],
+    *,
+    richest: Probe,
+    given_fails: bool,
+    masks_of: Callable[[Mapping[str, Any]], Mask],
+    mapping: Mapping[str, str],
+    seed: int,
+) -> Diagnosis:
     located: list[tuple[Situation, Located]] = []
     why_not = ""
     for situation in _situations(found, failing, probes, richest, masks_of, given_fails=given_fails, seed=seed):
@@ -84,8 +114,7 @@ def diagnose(
         except UnsupportedError as error:
             why_not = why_not or str(error)
         except Exception as error:  # a model may fail in ways of its own when its modules are run on other inputs
-            text = str(error).strip().splitlines()
-            why_not = why_not or f"raised {type(error).__name__}: {text[0][:120] if text else ''}"
+            why_not = why_not or _raised(error)
     faulty: dict[str, Faulty] = {}
     for _, each in located:
         for one in each.faulty:
@@ -93,7 +122,7 @@ def diagnose(
     if not any(one.check in ("forward", "gradients") for one in faulty.values()):
         for one in _buffers(found, failing):
             faulty.setdefault(one.path, one)
-    if not faulty and given_fails and not any(line.check == "forward" for line in failing):
+    if not faulty and given_fails and located and all(each.view.outputs_agree for _, each in located):
         short = "in float64 its outputs agree and in its own type they do not: it computes in a shorter type"
         faulty[""] = Faulty("", "", "", "forward", short, float("nan"), 0.0, probe=probes[0].name)
     if not located:

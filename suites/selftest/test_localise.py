@@ -85,3 +85,31 @@ def test_it_is_part_of_the_record():
     record = harness.check(net(), net(shift=lambda x: x + 1.01), INPUTS).to_dict()
     assert record["diagnosis"]["faulty"][0]["path"] == "shift"
     assert len(record["diagnosis"]["modules"]) == 4
+
+
+def test_nothing_is_claimed_of_a_function_that_fails_on_the_given_inputs_alone():
+    found = harness.check(lambda x: x, lambda x: x + 1, INPUTS, checks=["forward"])
+    assert not found.faulty
+    assert "is a function, into which nobody sees" in found.diagnosis.why_not
+
+
+def test_a_diagnosis_that_fails_leaves_the_verdict(monkeypatch):
+    import harness.parity.diagnose as diagnose
+
+    def broken(*_arguments, **_keywords):
+        raise RuntimeError("out of order")
+
+    monkeypatch.setattr(diagnose, "_diagnosed", broken)
+    found = harness.check(net(), net(shift=lambda x: x + 1.01), INPUTS)
+    assert found.verdict is harness.Verdict.DIVERGE
+    assert found.diagnosis.why_not == "raised RuntimeError: out of order"
+
+
+def test_a_port_that_computes_in_a_shorter_type_says_so():
+    def short(x):
+        return x + 1 if x.dtype == np.float64 else (x + 1).astype(np.float16).astype(np.float32) + 0.002
+
+    found = harness.check(net(), net(shift=short), INPUTS, checks=["forward"])
+    assert [(each.path, each.how) for each in found.faulty] == [
+        ("", "in float64 its outputs agree and in its own type they do not: it computes in a shorter type")
+    ]

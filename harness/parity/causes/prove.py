@@ -100,6 +100,6 @@ def _proved(evidences: Sequence[Evidence]) -> list[Claim]:
                 if all(claim.name != other.name for other in proved) and all(claim.holds(each) for each in evidences):
                     proved.append(claim)
                     break
-        except (ValueError, IndexError, KeyError, ZeroDivisionError, FloatingPointError):
+        except (ValueError, TypeError, IndexError, KeyError, ArithmeticError):
             continue  # the module is of another kind than the hypothesis is about
     return proved
