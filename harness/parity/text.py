@@ -150,9 +150,8 @@ def _alike(found: Diagnosis) -> list[tuple[Faulty, Cause | None, list[str]]]:
 def _cause(cause: Cause) -> str:
     """What is wrong, and what becomes of the error when it is not."""
     inputs = "these inputs" if cause.inputs == 1 else f"{cause.inputs} inputs"
-    text = (
-        f"{cause.name}: {cause.detail}. This explains its error of {cause.before:.1g} to {cause.after:.1g}, on {inputs}"
-    )
+    before = f" of {cause.before:.1g}" if math.isfinite(cause.before) else ""
+    text = f"{cause.name}: {cause.detail}. This explains its error{before} to {cause.after:.1g}, on {inputs}"
     return text + (f"; so would {_some(list(cause.others), 1)}" if cause.others else "")
 
 

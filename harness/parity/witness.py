@@ -113,7 +113,8 @@ def _back(leaf: Leaf, got: Array, like: Array) -> Array | None:
         return back
     if got.shape == like.shape:
         return got
-    return got.reshape(like.shape) if got.size == like.size else None
+    # A fault that changes a size leaves the axes where they are.
+    return got.reshape(like.shape) if got.size == like.size else got if got.ndim == like.ndim else None
 
 
 def weights_of(side: Any, state: State) -> dict[str, Array]:

@@ -136,3 +136,22 @@ def test_calls_inside_a_compiled_loop_are_passed_over():
     calls = watched((model, model.init(jax.random.key(0), X["x"])))
     assert "head" in calls
     assert not any("Dense" in name for name in calls)
+
+
+def test_what_is_written_to_afterwards_and_told_again_is_told_as_it_was():
+    torch = pytest.importorskip("torch")
+
+    class Adds(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.last = torch.nn.Linear(8, 8), torch.nn.Linear(8, 8)
+
+        def forward(self, x):
+            y = self.first(x)
+            y += x
+            return self.last(y)
+
+    model = Adds()
+    calls = watched(model)
+    first, last = calls["first"].outputs[""], calls["last"].inputs["input"]
+    np.testing.assert_allclose(last - first, X["x"], rtol=1e-12)

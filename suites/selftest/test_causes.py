@@ -6,6 +6,7 @@ import pytest
 from harness.adapters.protocols import Call
 from harness.parity.causes import prove
 from harness.parity.causes.activations import ACTIVATIONS
+from harness.parity.causes.convolutions import Convolution
 from harness.parity.causes.evidence import Evidence
 
 RNG = np.random.default_rng(0)
@@ -242,6 +243,42 @@ def test_outputs_of_a_module_of_any_kind(wrong, wanted):
         return evidence(made, wrong(made), {"x": x})
 
     assert name(make) == wanted
+
+
+FILTER = RNG.normal(size=(4, 3, 3, 3))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "wanted"),
+    [
+        ({"stride": 2}, "convolution stride"),
+        ({"before": 0, "after": 2}, "convolution padding"),
+        ({"before": 0, "after": 0}, "convolution padding"),
+        ({"dilation": 2, "before": 2, "after": 2}, "convolution dilation"),
+        ({"flipped": (2, 3)}, "kernel reversed"),
+        ({"transposed": True}, "kernel transposed"),
+        ({"bias": False}, "bias missing"),
+    ],
+)
+def test_convolutions(wrong, wanted):
+    weights = {"weight": FILTER, "bias": RNG.normal(size=4)}
+
+    def make(generator):
+        x = generator.normal(size=(2, 3, 9, 9))
+        plain = evidence(np.zeros((2, 4, 9, 9)), x, {"x": x}, weights)
+        form = {"before": 1, "after": 1}
+        return evidence(Convolution(**form)(plain), Convolution(**{**form, **wrong})(plain), {"x": x}, weights)
+
+    assert name(make) == wanted
+
+
+def test_the_model_of_a_convolution_is_that_of_torch():
+    torch = pytest.importorskip("torch")
+    x = RNG.normal(size=(2, 6, 9, 9))
+    kernel = RNG.normal(size=(4, 3, 3, 3))
+    wanted = torch.nn.functional.conv2d(*map(torch.from_numpy, (x, kernel)), stride=2, padding=1, groups=2).numpy()
+    made = Convolution(2, 1, 1)(evidence(wanted, x, {"x": x}, {"weight": kernel}))
+    np.testing.assert_allclose(made, wanted, atol=1e-12)
 
 
 def test_none_is_named_where_none_fits():

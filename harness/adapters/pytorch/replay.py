@@ -42,6 +42,7 @@ class Watch:
     graft: Mapping[str, Leaves]
     device: torch.device
     copies: bool = True
+    written: bool = False
     counts: Counter[str] = field(default_factory=Counter)
     open: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     draws: Draws = field(default_factory=Draws)
@@ -78,13 +79,15 @@ class Watch:
         known = self.seen.get(id(tensor))
         if known is None or known[1] != tensor._version:
             # The tensor is kept as well, so that no other one gets its id.
+            self.written |= known is not None
             array = to_numpy(tensor) if self.copies else view(tensor)
             known = self.seen[id(tensor)] = (tensor, tensor._version, array)
         return known[2]
 
     def overwritten(self) -> bool:
         """Whether a tensor that was told without a copy has been written to since, so that nothing told is certain."""
-        return not self.copies and any(tensor._version != version for tensor, version, _ in self.seen.values())
+        since = any(tensor._version != version for tensor, version, _ in self.seen.values())
+        return not self.copies and (self.written or since)
 
     def _tensor(self, value: Any) -> Any:
         return wide(to_tensor(value, self.device))

@@ -53,15 +53,17 @@ class Evidence:
 
     def apart(self, one: Array, other: Array) -> float:
         """How far two arrays like `right` are apart where they mean something, relative to its largest value."""
-        if one.shape != self.right.shape or other.shape != self.right.shape:
+        if one.shape != other.shape:
             return float("inf")
-        chosen = np.ones(self.right.shape, bool) if self.valid is None else self.valid
+        known = one.shape == self.right.shape
+        chosen = self.valid if known and self.valid is not None else np.ones(one.shape, bool)
         one, other = filled(one.astype(np.float64)), filled(other.astype(np.float64))
         with np.errstate(invalid="ignore"):
             apart = np.where(one == other, 0.0, np.abs(one - other))
         apart = np.where(np.isnan(apart), np.inf, apart)
-        error = float(np.max(apart, initial=0.0, where=np.broadcast_to(chosen, apart.shape)))
-        scale = largest(np.where(chosen, self.right, 0.0).astype(np.float64))
+        error = float(np.max(apart, initial=0.0, where=np.broadcast_to(np.asarray(chosen), apart.shape)))
+        right = np.where(self.valid, self.right, 0.0) if known and self.valid is not None else self.right
+        scale = largest(right.astype(np.float64))
         return error / scale if scale else error
 
 

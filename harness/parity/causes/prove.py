@@ -9,6 +9,7 @@ import numpy as np
 
 from harness.parity.causes.activations import activated
 from harness.parity.causes.attention import attended, rotated
+from harness.parity.causes.convolutions import convolved
 from harness.parity.causes.evidence import Claim, Evidence, Hypothesis
 from harness.parity.causes.inputs import masked, numbered
 from harness.parity.causes.norms import normalised
@@ -19,6 +20,7 @@ CATALOGUE: Sequence[Hypothesis] = (
     normalised,
     activated,
     multiplied,
+    convolved,
     looked_up,
     masked,
     numbered,

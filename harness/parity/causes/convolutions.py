@@ -1,0 +1,117 @@
+"""Convolutions: stride, padding, dilation, a kernel that is flipped or transposed, a bias that is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from harness.parity.causes.evidence import Claim, Evidence
+from harness.parity.compare import Array
+from harness.parity.floor import EXACT
+
+LARGEST = 20_000_000
+"""Numbers in all windows together: a larger convolution is not modelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Convolution:
+    """(batch, channels, ...) with a kernel (out, channels of a group, ...), the same in every direction.
+
+    before, after: how many zeros are put around. flipped: axes of the kernel that are reversed.
+    """
+
+    stride: int = 1
+    before: int = 0
+    after: int = 0
+    dilation: int = 1
+    flipped: tuple[int, ...] = ()
+    transposed: bool = False
+    bias: bool = True
+
+    def __call__(self, evidence: Evidence) -> Array | None:
+        """What it makes of the first input, or None if it does not fit."""
+        x, kernel, bias = evidence.first, evidence.weights.get("weight"), evidence.weights.get("bias")
+        if x is None or kernel is None or x.ndim != kernel.ndim or x.shape[1] % kernel.shape[1]:
+            return None
+        kernel = np.flip(kernel, self.flipped) if self.flipped else kernel
+        kernel = kernel.swapaxes(-1, -2) if self.transposed else kernel
+        groups, spatial = x.shape[1] // kernel.shape[1], tuple(range(2, x.ndim))
+        x = np.pad(x, [(0, 0), (0, 0), *[(self.before, self.after)] * len(spatial)])
+        sizes = [self.dilation * (kernel.shape[axis] - 1) + 1 for axis in spatial]
+        if any(x.shape[axis] < size for axis, size in zip(spatial, sizes, strict=True)):
+            return None
+        steps, holes = (
+            (slice(None, None, self.stride),) * len(spatial),
+            (slice(None, None, self.dilation),) * len(spatial),
+        )
+        windows = sliding_window_view(x, sizes, axis=spatial)[(slice(None), slice(None), *steps, *holes)]
+        if windows.size > LARGEST:
+            return None
+        parts = [
+            # Sums over the channels of the group and the places in the kernel; the outputs' channels come last.
+            np.tensordot(part, own, axes=([1, *range(windows.ndim - len(spatial), windows.ndim)], [1, *spatial]))
+            for part, own in zip(np.split(windows, groups, axis=1), np.split(kernel, groups), strict=True)
+        ]
+        result = np.moveaxis(np.concatenate(parts, axis=-1), -1, 1)
+        if bias is not None and self.bias:
+            result = result + bias.reshape(1, -1, *[1] * len(spatial))
+        return result
+
+
+def convolved(evidence: Evidence) -> Iterator[Claim]:
+    """The reference is a convolution; the port is one with something else in it."""
+    kernel = evidence.weights.get("weight")
+    if evidence.handed or kernel is None or kernel.ndim not in (3, 4):
+        return
+    reference = _reference(evidence, kernel.shape[-1])
+    if reference is None:
+        return
+    for name, what, form in _variants(reference, kernel):
+        claim = Claim(name, what, partial(_both, reference=reference, port=form))
+        if form != reference and claim.holds(evidence):
+            yield claim
+
+
+def _reference(evidence: Evidence, size: int) -> Convolution | None:
+    for stride in dict.fromkeys((1, 2, 3, 4, size)):
+        for padding in dict.fromkeys((0, size // 2, *range(size))):
+            form = Convolution(stride, padding, padding)
+            made = form(evidence)
+            if made is not None and evidence.apart(made, evidence.right) <= EXACT:
+                return form
+    return None
+
+
+def _variants(form: Convolution, kernel: Array) -> Iterator[tuple[str, str, Convolution]]:
+    size, spatial = kernel.shape[-1], tuple(range(2, kernel.ndim))
+    yield "bias missing", "its bias is never added", replace(form, bias=False)
+    for axes in dict.fromkeys((spatial, spatial[:1], spatial[-1:])):
+        yield "kernel reversed", "its kernel is reversed in space", replace(form, flipped=axes)
+    if len(spatial) == 2:
+        yield "kernel transposed", "height and width of its kernel are swapped", replace(form, transposed=True)
+    for stride in range(1, 5):
+        yield (
+            "convolution stride",
+            f"{stride} in the port, {form.stride} in the reference",
+            replace(form, stride=stride),
+        )
+    for dilation in (2, 3, 4):
+        yield "convolution dilation", f"{dilation} in the port", replace(form, dilation=dilation)
+        spread = dilation * (size - 1) // 2
+        yield (
+            "convolution dilation",
+            f"{dilation} in the port",
+            replace(form, dilation=dilation, before=spread, after=spread),
+        )
+    for before in range(size + 1):
+        for after in range(size + 1):
+            what = f"{before} before and {after} after in the port, {form.before} around in the reference"
+            yield "convolution padding", what, replace(form, before=before, after=after)
+
+
+def _both(evidence: Evidence, reference: Convolution, port: Convolution) -> tuple[Array | None, Array | None]:
+    return reference(evidence), port(evidence)
