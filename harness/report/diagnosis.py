@@ -158,7 +158,7 @@ def diagnosis_shown(diagnosis: Diagnosis, *, limit: int) -> DiagnosisShown | Non
     if diagnosis.is_empty:
         return None
     faults = _faults(diagnosis, limit)
-    left = tuple(fault.path or "the model itself" for fault in diagnosis.faults[len(faults) :])
+    left = tuple(fault.path or "the model itself" for fault in diagnosis.faults if fault not in faults)
     return DiagnosisShown(diagnosis, faults, left, tuple(_chosen(diagnosis.modules, limit)))
 
 
@@ -177,7 +177,16 @@ def plain(path: str) -> str:
 
 
 def _faults(diagnosis: Diagnosis, limit: int) -> tuple[Fault, ...]:
-    return diagnosis.faults[: max(1, min(FAULTS, limit // 25))]
+    """As many as there is room for; of those that have one class and one cause, the first alone."""
+    seen: set[tuple[str, str, str]] = set()
+    chosen = []
+    for fault in diagnosis.faults:
+        key = (fault.kind, fault.proof.name, fault.proof.detail) if fault.proof else None
+        if key is None or key not in seen:
+            chosen.append(fault)
+        if key is not None:
+            seen.add(key)
+    return tuple(chosen[: max(1, min(FAULTS, limit // 25))])
 
 
 def _chosen(rows: Sequence[ModuleRow], limit: int) -> list[ModuleRow]:

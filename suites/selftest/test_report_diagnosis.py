@@ -119,6 +119,14 @@ class TestFaults:
         assert text.count(HOW) == FAULTS
         assert "More at fault: 9: layer.12, layer.13, layer.14, layer.15, layer.16, layer.17 and 3 more" in text
 
+    def test_of_those_with_one_cause_the_first_is_shown_so_that_no_other_cause_is_hidden(self, tmp_path: Path) -> None:
+        many = tuple(f"layer.{i}" for i in range(FAULTS + 9))
+        causes = (*map(cause, many), cause("head", name="head not tied", detail="it was not loaded"))
+        text = text_of(tmp_path, faulty=(*map(faulty, many), faulty("head")), causes=causes)
+        assert text.count(HOW) == 2
+        assert "head not tied: it was not loaded" in text
+        assert f"More at fault: {len(many) - 1}: layer.1," in text
+
     @pytest.mark.parametrize("values", [{}, {"diagnosis": {}}, {"diagnosis": Diagnosis().to_dict()}])
     def test_a_case_without_one_has_no_such_section(self, tmp_path: Path, values: dict[str, Any]) -> None:
         text = parse(page_of(tmp_path, **values)).text
