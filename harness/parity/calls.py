@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import permutations
 from typing import Any
@@ -48,7 +48,7 @@ class CallPair:
     port_name: str
     inputs: tuple[Leaf, ...] = ()
     outputs: tuple[Leaf, ...] = ()
-    left: tuple[str, ...] = field(default=())
+    left: tuple[str, ...] = ()
 
 
 def pair_calls(
@@ -152,7 +152,7 @@ def match_inputs(reference: Call, port: Call) -> tuple[tuple[Leaf, ...], tuple[s
 
     def take(name: str, target: str, *, only_equal: bool = False) -> None:
         mask = is_mask(name, ours[name]) and is_mask(target, theirs[target])
-        if mask and np.shape(_squeezed(ours[name])) == np.shape(_squeezed(theirs[target])):
+        if mask and np.squeeze(ours[name]).shape == np.squeeze(theirs[target]).shape:
             leaf = Leaf(name, target, partial(as_mask_of, like=theirs[target]), is_mask=True)
         else:
             alike = ours[name].dtype.kind == theirs[target].dtype.kind or "b" not in (
@@ -278,10 +278,6 @@ def as_mask_of(array: Array, like: Array) -> Array:
     return seen.astype(like.dtype)
 
 
-def _squeezed(array: Array) -> Array:
-    return np.squeeze(array)
-
-
 def _equal(one: Array, other: Array, closeness: float = EXACT) -> bool:
     if one.shape != other.shape:
         return False
@@ -306,8 +302,3 @@ def filled(array: Array) -> Array:
 
 def _floats(leaves: Mapping[str, Any]) -> dict[str, Array]:
     return {n: a for n, a in leaves.items() if isinstance(a, np.ndarray) and a.dtype.kind == "f" and a.size}
-
-
-def in_order(calls: Sequence[Call]) -> dict[str, Call]:
-    """The calls by name."""
-    return {call.name: call for call in calls}

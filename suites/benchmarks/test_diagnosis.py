@@ -28,6 +28,7 @@ def cpu_seconds(run):
 
 @pytest.mark.xfail(
     reason="21 plain forwards where 10 are wanted: a run in float64 alone takes 2.9 of them, and three are needed",
+    raises=AssertionError,
     strict=True,
 )
 def test_pytorch(benchmark):
@@ -62,7 +63,8 @@ def test_pytorch(benchmark):
                 moved=lambda seed: (State(nudge=seed), State(nudge=seed)),
             )
         )
-        assert [each.path for each in found.faulty] == ["model.layers.3.mlp.act_fn"]
+        if [each.path for each in found.faulty] != ["model.layers.3.mlp.act_fn"]:
+            pytest.fail(f"the wrong module was named: {found.faulty}")  # no failure that is expected
         return seconds / forward, found.runs
 
     try:

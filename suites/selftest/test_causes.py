@@ -245,6 +245,106 @@ def test_outputs_of_a_module_of_any_kind(wrong, wanted):
     assert name(make) == wanted
 
 
+def turned(x, positions, base=1e4, paired=False):
+    """Rotary embedding of (batch, heads, tokens, 4) by complex numbers, which the model does not use."""
+    angles = positions[:, None, :, None] * base ** -(np.arange(2) / 2)
+    first, second = (x[..., ::2], x[..., 1::2]) if paired else (x[..., :2], x[..., 2:])
+    both = (first + 1j * second) * np.exp(1j * angles)
+    parts = (both.real, both.imag)
+    return np.stack(parts, axis=-1).reshape(x.shape) if paired else np.concatenate(parts, axis=-1)
+
+
+def grouped(q, k, v, positions, *, base=1e4, paired=False, tiled=False, queries=True, keys=True):
+    q, k, v = (each.reshape(2, 6, -1, 4).swapaxes(1, 2) for each in (q, k, v))
+    q = turned(q, positions, base, paired) if queries else q
+    k = turned(k, positions, base, paired) if keys else k
+    order = [0, 1, 0, 1] if tiled else [0, 0, 1, 1]
+    scores = np.einsum("bhqd,bhkd->bhqk", q, k[:, order]) / 2
+    powers = np.exp(scores)
+    mixed = np.einsum("bhqk,bhkd->bqhd", powers / powers.sum(-1, keepdims=True), v[:, order])
+    return mixed.reshape(2, 6, 16)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "wanted"),
+    [
+        ({"tiled": True}, "groups tiled"),
+        ({"paired": True}, "rotary pairing"),
+        ({"queries": False}, "rotary not applied"),
+        ({"keys": False}, "rotary not applied"),
+        ({"base": 5e5}, "rotary base"),
+    ],
+)
+def test_rotary_attention_in_groups(wrong, wanted):
+    def make(generator):
+        q, k, v = generator.normal(size=(2, 6, 16)), *generator.normal(size=(2, 2, 6, 8))
+        positions = np.tile(np.arange(6), (2, 1))
+        angles = np.concatenate([positions[..., None] * 1e4 ** -(np.arange(2) / 2)] * 2, axis=-1)
+        inputs = {"position_embeddings[0]": np.cos(angles), "position_embeddings[1]": np.sin(angles)}
+        inside = {
+            f"module.{part}": Call(f"module.{part}", "module", "Linear", {}, {"": array})
+            for part, array in (("q_proj", q), ("k_proj", k), ("v_proj", v))
+        }
+        right, got = grouped(q, k, v, positions), grouped(q, k, v, positions, **wrong)
+        return evidence(right, got, inputs, inside=inside)
+
+    assert name(make) == wanted
+
+
+@pytest.mark.parametrize(
+    ("table", "wanted"),
+    [
+        (lambda ids: ids[..., None] * 5e5 ** -(np.arange(4) / 4), "rotary base"),
+        (lambda ids: np.minimum(ids, 5)[..., None] * 1e4 ** -(np.arange(4) / 4), "positions end"),
+        (lambda ids: (ids + 1)[..., None] * 1e4 ** -(np.arange(4) / 4), "position offset"),
+    ],
+)
+def test_rotary_tables(table, wanted):
+    def make(generator):
+        ids = generator.permutation(16).reshape(2, 8)
+        right = np.cos(np.concatenate([ids[..., None] * 1e4 ** -(np.arange(4) / 4)] * 2, axis=-1))
+        got = np.cos(np.concatenate([table(ids)] * 2, axis=-1))
+        return evidence(right, got, {"x": generator.normal(size=(2, 8, 8)), "position_ids": ids})
+
+    assert name(make) == wanted
+
+
+@pytest.mark.parametrize(
+    ("wrong", "wanted"),
+    [
+        (lambda x: x.mean(1), "pooling"),
+        (lambda x: x[:, -1], "pooling"),
+        (lambda x: np.repeat(x[:1, 0], 2, axis=0), "first row for all"),
+    ],
+)
+def test_pooling(wrong, wanted):
+    def make(generator):
+        x = generator.normal(size=(2, 5, WIDTH))
+        return evidence(x[:, 0], wrong(x), {"x": x}, child="inner")
+
+    assert name(make) == wanted
+
+
+def test_a_module_that_does_nothing():
+    def make(generator):
+        x = generator.normal(size=(2, 5, WIDTH))
+        return evidence(norm(x), x, {"x": x}, NORM)
+
+    assert name(make) == "module skipped"
+
+
+def test_a_head_that_is_not_tied():
+    def make(generator):
+        x = generator.normal(size=(2, 5, WIDTH))
+        weights, more = {"weight": TABLE}, {"tied": "embed.weight", "every": {"embed.weight": TABLE}}
+        held = np.random.default_rng(9).normal(size=TABLE.shape)
+        return evidence(x @ TABLE.T, x @ held.T, {"x": x}, weights, theirs={"weight": held}, **more)
+
+    found = cause(make)
+    assert found.name == "head not tied"
+    assert found.detail.startswith("the reference uses embed.weight")
+
+
 FILTER = RNG.normal(size=(4, 3, 3, 3))
 
 

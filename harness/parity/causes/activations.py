@@ -10,6 +10,7 @@ import numpy as np
 
 from harness.parity.causes.evidence import Claim, Evidence
 from harness.parity.compare import Array
+from harness.parity.floor import EXACT
 
 _erf = np.vectorize(math.erf, otypes=[float])
 
@@ -69,7 +70,7 @@ def _matching(evidence: Evidence, target: Array, source: Source) -> list[Form]:
         made = function(x)
         for gate in gates:
             by = None if gate is None else _array(evidence, gate)
-            if evidence.apart(made if by is None else made * by, target) <= 1e-9:
+            if evidence.apart(made if by is None else made * by, target) <= EXACT:
                 found.append((name, gate))
     return found
 

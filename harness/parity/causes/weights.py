@@ -96,13 +96,15 @@ def looked_up(evidence: Evidence) -> Iterator[Claim]:
         what = f"row {row} is taken whatever is given"
         yield Claim("default row", what, partial(_rows, change=partial(_always, row=row)))
     yield Claim("rows swapped", "the rows are taken in reverse", partial(_rows, change=lambda i: highest - i))
-    for limit in range(1, highest):
+    # Where rows end, the highest id has the last of them.
+    at = np.unravel_index(int(ids.argmax()), ids.shape)
+    limit = int(np.abs(table - evidence.got[at]).max(axis=1).argmin())
+    if 0 < limit < highest:
         yield Claim("positions end", f"rows end at {limit}", partial(_rows, change=partial(np.minimum, limit)))
     for shift in (each for each in range(-4, 5) if each and abs(each) < highest):
         what = f"row {shift:+d} of the table is taken for each"
         yield Claim("position offset", what, partial(_rows, change=partial(_clipped, shift=shift, last=last)))
         yield Claim("position offset", what, partial(_rows, change=partial(_around, shift=shift, size=last + 1)))
-    yield from _last_rows(ids, last)
 
 
 def _always(ids: Array, row: int) -> Array:
@@ -117,13 +119,6 @@ def _clipped(ids: Array, shift: int, last: int) -> Array:
 def _around(ids: Array, shift: int, size: int) -> Array:
     moved: Array = (ids + shift) % size
     return moved
-
-
-def _last_rows(ids: Array, last: int) -> Iterator[Claim]:
-    for limit in range(max(0, last - 8), last):
-        if ids.max() > limit:
-            what = f"rows end at {limit}, and the table at {last}"
-            yield Claim("rows end", what, partial(_rows, change=partial(np.minimum, limit)))
 
 
 def _rows(evidence: Evidence, change: object) -> tuple[Array | None, Array | None]:
