@@ -70,13 +70,13 @@ def incremental(
     """The outputs of all steps joined. call: runs the model on a step's inputs; outputs: names what it returned."""
     cache = cache_name(accepted)
     pieces: dict[str, list[Array]] = {}
-    held: Any = None
+    held: dict[str, Any] = {}
     for chunk in chunks:
-        step = step_inputs(inputs, chunk, accepted)
-        if held is not None:
-            step[cache] = held
-        result = call(step)
-        held = _cache_in(result, cache)
+        result = call({**step_inputs(inputs, chunk, accepted), **held})
+        held = {cache: _cache_in(result, cache)}
+        encoded = getattr(result, "encoder_last_hidden_state", None)
+        if encoded is not None and "encoder_outputs" in accepted:
+            held["encoder_outputs"] = (encoded,)  # the encoder runs once
         for name, array in outputs(result).items():
             if array.ndim >= 2 and array.shape[1] == chunk.stop - chunk.start:
                 pieces.setdefault(name, []).append(array)

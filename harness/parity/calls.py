@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import permutations
+from itertools import permutations, product
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from harness.cases.mapping import translate
 from harness.parity.compare import Array
 from harness.parity.floor import EXACT, largest
 from harness.parity.naming import homes
-from harness.parity.weights import Pairing
+from harness.parity.weights import Pairing, split_name
 
 Calls = Mapping[str, Call]
 Layout = Callable[[Array], Array]
@@ -87,8 +87,11 @@ def pair_calls(
         base, _, again = name.partition("#")
         if base in owners:
             take(name, owners[base] + (f"#{again}" if again else ""))
+    for name, target in _left_alone(reference, port, found, pairing):
+        take(name, target)
     sure = {name for name, target in found.items() if _alike(reference, port, name, target)}
-    for name, target in _by_parts(reference, port, found):
+    sure |= {name for name, target in found.items() if _hold_the_same(pairing, name, target)}
+    for name, target in [*_by_parts(reference, port, found), *_by_weights(reference, port, found, pairing)]:
         take(name, target)
     unsure = frozenset(target for name, target in found.items() if name not in sure)
     return {target: pair(name, target) for name, target in found.items()}, unsure
@@ -107,6 +110,12 @@ def _alike(reference: Calls, port: Calls, name: str, target: str) -> bool:
     return made[0] == made[1] or reference[name].kind == port[target].kind
 
 
+def _hold_the_same(pairing: Pairing, name: str, target: str) -> bool:
+    """Whether all weights that are linked and lie in one module lie in the other as well."""
+    inside = [(link.reference.startswith(f"{name}."), link.port.startswith(f"{target}.")) for link in pairing.certain]
+    return any(ours for ours, _ in inside) and all(ours == theirs for ours, theirs in inside)
+
+
 def _by_parts(reference: Calls, port: Calls, found: Mapping[str, str]) -> list[tuple[str, str]]:
     """Calls inside which the same pairs of calls happened, from the outside in."""
     ours = _parts(reference, {name: name for name in found})
@@ -117,6 +126,36 @@ def _by_parts(reference: Calls, port: Calls, found: Mapping[str, str]) -> list[t
             if inside and name not in names:
                 groups.setdefault(inside, ([], []))[number].append(name)
     return [both for one, other in groups.values() if len(one) == len(other) for both in zip(one, other, strict=True)]
+
+
+def _left_alone(reference: Calls, port: Calls, found: Mapping[str, str], pairing: Pairing) -> list[tuple[str, str]]:
+    """Calls of modules whose weights no module of the other side holds, where only one on either side fits."""
+    ours = [name for name in {split_name(each)[0]: None for each in pairing.only_reference} if name in reference]
+    theirs = [name for name in {split_name(each)[0]: None for each in pairing.only_port} if name in port]
+    fitting = [
+        (name, target)
+        for name in ours
+        for target in theirs
+        if name not in found and target not in found.values() and match_outputs(reference[name], port[target])
+    ]
+    names, targets = ([pair[side] for pair in fitting] for side in (0, 1))
+    return [pair for pair in fitting if names.count(pair[0]) == targets.count(pair[1]) == 1]
+
+
+def _by_weights(reference: Calls, port: Calls, found: Mapping[str, str], pairing: Pairing) -> list[tuple[str, str]]:
+    """Calls of modules that hold the same weights in whatever is inside them, from the outside in."""
+    groups: dict[frozenset[int], tuple[list[str], list[str]]] = {}
+    left = [name for name in reference if name not in found], [name for name in port if name not in found.values()]
+    for side, names in enumerate(left):
+        for name in sorted(names, key=len):
+            held = frozenset(
+                number
+                for number, link in enumerate(pairing.certain)
+                if (link.port if side else link.reference).startswith(f"{name}.")
+            )
+            if held:
+                groups.setdefault(held, ([], []))[side].append(name)
+    return [both for ours, theirs in groups.values() for both in product(ours, theirs)]
 
 
 def _parts(calls: Calls, labels: Mapping[str, str]) -> dict[str, frozenset[str]]:
@@ -276,6 +315,12 @@ def as_mask_of(array: Array, like: Array) -> Array:
     if not like.any():  # a mask that adds nothing, or one that hides all
         return np.where(seen, 0, np.finfo(np.float32).min).astype(like.dtype) if like.dtype.kind == "f" else like
     return seen.astype(like.dtype)
+
+
+def same_array(one: Any, other: Any) -> bool:
+    """Whether both are arrays that hold the same numbers."""
+    arrays = isinstance(one, np.ndarray) and isinstance(other, np.ndarray)
+    return arrays and one.shape == other.shape and bool(np.array_equal(one, other))
 
 
 def _equal(one: Array, other: Array, closeness: float = EXACT) -> bool:

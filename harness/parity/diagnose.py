@@ -139,7 +139,7 @@ def _diagnosed(
 def _causes(faulty: Sequence[Faulty], located: Sequence[Located]) -> Iterator[Cause]:
     """The causes that are proved, in the order of the modules at fault."""
     for each in faulty:
-        evidence = [one.evidence[each.path] for one in located if each.path in one.evidence]
+        evidence = [step for one in located for step in one.evidence.get(each.path, ())]
         cause = prove(evidence, each.port_path) if evidence else None
         if cause is not None:
             yield cause

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from harness.adapters.protocols import FORWARD, NOTHING, Call, Leaves, Mode, State
-from harness.parity.calls import CallPair, Calls, Leaf, allowed, filled
+from harness.parity.calls import CallPair, Calls, Leaf, allowed, filled, is_mask, same_array
 from harness.parity.compare import Array
 from harness.parity.floor import EXACT, largest
 from harness.parity.judge import Mask, mask_for
@@ -75,7 +75,8 @@ class Apart:
 class View:
     """The runs of both sides as they are, and of the port on the reference's activations.
 
-    least: a scale below which nothing is told apart. gradients: those of the port's parameters in that last run.
+    least: a scale below which nothing is told apart. resized: whether another size is a fault. gradients: those of
+    the port's parameters in that last run.
     """
 
     reference: Calls
@@ -86,6 +87,7 @@ class View:
     feed: Mapping[str, Leaves]
     graft: Mapping[str, Leaves]
     least: float = 0.0
+    resized: bool = True
     gradients: Mapping[str, Array] = field(default_factory=dict)
 
     @property
@@ -117,6 +119,8 @@ class View:
         for leaf in leaves:
             right, got = ours.get(leaf.reference), theirs.get(leaf.port)
             if isinstance(right, np.ndarray) and isinstance(got, np.ndarray):
+                if not self.resized and right.size != got.size:
+                    continue
                 right = leaf.bring(right)
                 if leaf.is_mask:
                     right, got = allowed(right), allowed(got)
@@ -125,17 +129,55 @@ class View:
                     found.append((leaf, apart))
         return max(found, key=lambda each: each[1].relative, default=None)
 
-    def maker(self, name: str, leaf: Leaf) -> str:
-        """The reference's module, unknown in the port, that made what the call is given; empty if there is none."""
-        given = self.reference[self.pairs[name].name].inputs.get(leaf.reference)
+    def maker(self, array: Any, within: str | None = None) -> str:
+        """The reference's module, unknown in the port, that made an array; empty if there is none.
+
+        within: the call that puts it out, if that is what is wrong: neither it nor one around it is asked.
+        It is the innermost whose own inputs are known in the port: what is wrong in those, it would inherit.
+        """
+
+        def has(leaves: Leaves) -> bool:
+            return any(each is array or same_array(each, array) for each in leaves.values())
+
+        # One that only hands on what it is given, such as dropout in inference, made nothing.
+        calls = [call for call in self.reference.values() if within is None or call.name in self._inside(within)]
+        makers = [call.name for call in calls if has(call.outputs) and not has(call.inputs)]
         known = {pair.name for pair in self.pairs.values()}
-        parents = {call.caller for call in self.reference.values()}
-        for call in self.reference.values():
-            if call.name in known or call.name in parents:
-                continue
-            if any(each is given or same_array(each, given) for each in call.outputs.values()):
-                return call.name
-        return ""
+        if not makers or known.intersection(makers):
+            return ""
+        at = makers[0]
+        while at not in known and not self._is_given_known(self.reference[at], known):
+            at = self.reference[at].caller
+        return "" if at in known else at
+
+    def _inside(self, name: str) -> set[str]:
+        """The reference's calls inside another."""
+        found = {name}
+        for call in reversed(list(self.reference.values())):  # those around others end after them
+            if call.name and call.caller in found:
+                found.add(call.name)
+        return found - {name}
+
+    def _is_given_known(self, call: Call, known: set[str]) -> bool:
+        """Whether every activation that it is given is put out by a known call, or given to the known one around it, or
+        made in that one's own code from what only known calls put out.
+        """
+        around = call.caller
+        while around not in known:
+            around = self.reference[around].caller
+        right = [self.reference[around].inputs, *(self.reference[name].outputs for name in known if name != around)]
+        before = list(self.reference.values())
+        before = before[: [each.name for each in before].index(call.name)]
+        plain = call.caller == around and all(each.name in known for each in before if each.caller == around)
+
+        def among(array: Array, sources: Sequence[Leaves]) -> bool:
+            return any(same_array(array, each) for leaves in sources for each in leaves.values())
+
+        return all(
+            among(array, right) or (plain and not among(array, [each.outputs for each in before]))
+            for leaf, array in call.inputs.items()
+            if isinstance(array, np.ndarray) and array.dtype.kind == "f" and not is_mask(leaf, array)
+        )
 
     def caller(self, name: str) -> str:
         """The port's call inside which `name` happened, or the nearest around it that corresponds to one."""
@@ -147,13 +189,14 @@ class View:
 
 def forced(run: Runner, reference: Calls, port: Calls, pairs: Mapping[str, CallPair], masks: Mask) -> View:
     """The runs of both sides as they are, and the port's on the reference's activations."""
-    feed, graft = _plan(reference, port, pairs)
+    resized = not run.modes[1].chunks  # what has a cache may have the length of the whole
+    feed, graft = _plan(reference, port, pairs, resized=resized)
     try:
         fed = run(1, feed, graft)
     except Exception:  # an input of another form was taken for the same one: what is handed on is right all the same
         feed = {}
         fed = run(1, feed, graft)
-    return View(reference, port, fed, pairs, masks, feed, graft, _least(run, reference), run.gradients)
+    return View(reference, port, fed, pairs, masks, feed, graft, _least(run, reference), resized, run.gradients)
 
 
 def _least(run: Runner, reference: Calls) -> float:
@@ -168,8 +211,13 @@ CANCELLED = 1e-6
 """Times the largest gradient anywhere: sums of a million terms of that size cancel to 1e-10 of it in float64."""
 
 
-def _plan(reference: Calls, port: Calls, pairs: Mapping[str, CallPair]) -> tuple[dict[str, Leaves], dict[str, Leaves]]:
-    """What every call of the port is to compute with, and to hand on: the reference's."""
+def _plan(
+    reference: Calls, port: Calls, pairs: Mapping[str, CallPair], *, resized: bool
+) -> tuple[dict[str, Leaves], dict[str, Leaves]]:
+    """What every call of the port is to compute with, and to hand on: the reference's.
+
+    resized: also what has another size in the port.
+    """
     feed: dict[str, Leaves] = {}
     graft: dict[str, Leaves] = {}
     for name, pair in pairs.items():
@@ -180,11 +228,13 @@ def _plan(reference: Calls, port: Calls, pairs: Mapping[str, CallPair]) -> tuple
             leaf.port: leaf.bring(ours.inputs[leaf.reference]).astype(theirs.inputs[leaf.port].dtype)
             for leaf in pair.inputs
             if leaf.reference in ours.inputs and leaf.port in theirs.inputs
+            if resized or np.size(ours.inputs[leaf.reference]) == np.size(theirs.inputs[leaf.port])
         }
         graft[name] = {
             leaf.port: leaf.bring(ours.outputs[leaf.reference])
             for leaf in pair.outputs
             if leaf.reference in ours.outputs
+            if resized or np.size(ours.outputs[leaf.reference]) == np.size(theirs.outputs.get(leaf.port, ()))
         }
     return feed, graft
 
@@ -227,12 +277,6 @@ def valid_in(array: Array, masks: Mask) -> Array:
     if mask is None:
         return np.ones(array.shape, bool)
     return np.broadcast_to(mask.reshape(mask.shape + (1,) * (array.ndim - mask.ndim)), array.shape)
-
-
-def same_array(one: Any, other: Any) -> bool:
-    """Whether both are arrays that hold the same numbers."""
-    arrays = isinstance(one, np.ndarray) and isinstance(other, np.ndarray)
-    return arrays and one.shape == other.shape and bool(np.array_equal(one, other))
 
 
 def _rows(mask: Array, shape: tuple[int, ...]) -> Array | None:

@@ -59,6 +59,21 @@ def without(pairing: Pairing, dropped: Sequence[Link], weights: tuple[Collection
     )
 
 
+def completed(pairing: Pairing, reference: Mapping[str, Weight], port: Mapping[str, Weight]) -> Pairing:
+    """The pairing with links that other values show: of healthy ones no two are alike, and none is neutral."""
+    known = pairing.certain
+    taken = ({link.reference for link in known}, {link.port for link in known})
+    again = pair_weights(reference, port).certain
+    found = (*known, *(link for link in again if link.reference not in taken[0] and link.port not in taken[1]))
+    linked = ({link.reference for link in found}, {link.port for link in found})
+    return replace(
+        pairing,
+        links=(*found, *(each for each in pairing.proposed if each.reference not in linked[0])),
+        only_reference=tuple(name for name in reference if name not in linked[0]),
+        only_port=tuple(name for name in port if name not in linked[1]),
+    )
+
+
 def _following(
     pairing: Pairing, found: Sequence[Link], weights: tuple[Mapping[str, Weight], Mapping[str, Weight]]
 ) -> list[Link]:

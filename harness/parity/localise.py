@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from harness.adapters.protocols import FORWARD, Array, Mode, Replays, State, UnsupportedError
-from harness.parity.calls import CallPair, pair_calls
+from harness.adapters.protocols import FORWARD, Array, Leaves, Mode, Replays, State, UnsupportedError
+from harness.parity.calls import CallPair, Leaf, pair_calls
 from harness.parity.causes.evidence import Evidence
 from harness.parity.floor import largest
-from harness.parity.forced import Runner, View, as_they_are, distance, forced
+from harness.parity.forced import Apart, Runner, View, as_they_are, distance, forced
 from harness.parity.judge import Mask
 from harness.parity.suspects import ROUNDING, Found, Moved, errors
 from harness.parity.weights import Pairing, split_name
@@ -67,14 +67,15 @@ class Faulty:
 class Located:
     """What the runs showed. runs: how many there were, each as long as one of the whole model.
 
-    evidence: of the modules at fault forwards, by path, one for each array that is wrong there.
+    evidence: of the modules at fault, by path: for each of the inputs, or steps of decoding, one for each array that is
+    wrong there.
     """
 
     modules: tuple[Module, ...]
     faulty: tuple[Faulty, ...]
     view: View
     runs: int
-    evidence: Mapping[str, Mapping[str, Evidence]] = field(default_factory=dict)
+    evidence: Mapping[str, Sequence[Mapping[str, Evidence]]] = field(default_factory=dict)
 
 
 def locate(
@@ -108,6 +109,7 @@ def locate(
         pairs = _without(pairs, doubted)
         view = forced(run, reference, port, pairs, masks)
     gradients: Mapping[str, Array] = {}
+    forwards = reference
     if modes[0].cotangents is not None:
         run.modes = modes
         reference = run(0)
@@ -118,15 +120,25 @@ def locate(
     faulty = {path: _faulty(view, each, check, probe) for path, each in blames.items()}
     for each in (*_parameters(view, gradients, pairing, check, probe), *_draws(sides, view, check, probe)):
         faulty.setdefault(each.path, each)
-    evidence: dict[str, dict[str, Evidence]] = {}
-    if modes[0].cotangents is None:
-        held = [weights_of(side, state) for side, state in zip(sides, states, strict=True)]
-        for path, reasons in blames.items():
-            for blame in reasons:
-                found = gather(view, blame, held)
-                if found is not None:
-                    evidence.setdefault(path, {})[f"{blame.call} {blame.handed}"] = found
-    return Located(modules, tuple(faulty.values()), view, run.count, evidence)
+    held = [weights_of(side, state) for side, state in zip(sides, states, strict=True)]
+    evidence = {
+        path: _by_step([(b, gather(view, b, held, check=check, forwards=forwards)) for b in reasons], check)
+        for path, reasons in blames.items()
+    }
+    return Located(
+        modules, tuple(faulty.values()), view, run.count, {path: each for path, each in evidence.items() if each}
+    )
+
+
+def _by_step(found: Sequence[tuple[Blame, Evidence | None]], check: str) -> list[dict[str, Evidence]]:
+    """The evidence of each array by a key; in decoding each step has the same keys, else there is one step."""
+    steps: dict[str, dict[str, Evidence]] = {}
+    for blame, evidence in found:
+        if evidence is not None:
+            path, _, number = blame.call.partition("#")
+            step, name = (number, path) if check == "decode" else ("", blame.call)
+            steps.setdefault(step, {})[f"{name} {blame.handed}"] = evidence
+    return list(steps.values())
 
 
 def _reversed(pair: CallPair) -> CallPair:
@@ -167,12 +179,12 @@ def _parameters(
 
 
 def _draws(sides: Sequence[Any], view: View, check: str, probe: str) -> Iterator[Faulty]:
-    """The modules that draw other masks in training; frameworks share masks in their own ways, so within one alone."""
-    if len({side.describe().split()[0] for side in sides}) > 1:
-        return
+    """The modules that draw other masks in training; frameworks share masks of attention in their own ways."""
+    one_framework = len({side.describe().split()[0] for side in sides}) == 1
     for name, pair in view.pairs.items():
         ours, theirs = view.reference[pair.name], view.port[name]
-        if ours.drawn != theirs.drawn:
+        comparable = one_framework or all("dropout" in call.kind.lower() for call in (ours, theirs))
+        if comparable and ours.drawn != theirs.drawn:
             (elements, masks), (others, shared) = ours.drawn, theirs.drawn
             how = f"draws {others} random numbers for {elements}"
             if elements == others:
@@ -185,13 +197,13 @@ def _settled(run: Runner, view: View, moved: Moved) -> tuple[View, Blames, tuple
     """The blames of those pairs that mean the same on both sides.
 
     Two sides may divide their work between modules in another way: one then puts out something else, and another makes
-    up for it. Where a pair is left out and another module is not blamed any more, the two were such.
+    up for it. Where a pair is left out and nothing else is wrong instead, the two were such.
     """
     wrong = errors(run, view, moved)
     blames = _blames(view, *wrong)
     groups: dict[tuple[str, str], set[str]] = {}
-    for path, each in blames.items():
-        if path and not each[0].handed:
+    for each in blames.values():
+        if each[0].call and not each[0].handed and not each[0].made:
             kinds = (view.reference[view.pairs[each[0].call].name].kind, view.port[each[0].call].kind)
             if kinds[0] == kinds[1]:
                 continue  # one class divides its work in one way
@@ -201,12 +213,18 @@ def _settled(run: Runner, view: View, moved: Moved) -> tuple[View, Blames, tuple
     for calls in groups.values():
         less = forced(run, view.reference, view.port, _without(view.pairs, calls), view.masks)
         fewer = errors(run, less, moved)
-        left = _blames(less, *fewer)
-        paths = {path for path, each in blames.items() if any(blame.call in calls for blame in each)}
-        if left.keys() < blames.keys() - paths:
-            view, blames, wrong = less, left, fewer
+        if all(_none_new(before, after) for before, after in zip(wrong, fewer, strict=True)):
+            view, blames, wrong = less, _blames(less, *fewer), fewer
     return view, blames, wrong
 
+
+def _none_new(before: Found, after: Found) -> bool:
+    """Whether no call is wrong afterwards that was not, or was less so."""
+    return all(name in before and apart.error <= before[name][1].error * GROWN for name, (_, apart) in after.items())
+
+
+GROWN = 1 + 1e-6
+"""What one error may differ by between two runs."""
 
 GROUPS = 4
 """Kinds of modules that are tried in this way; so many at once are at fault in a port that is wrong all over."""
@@ -230,20 +248,48 @@ Blames = Mapping[str, Sequence[Blame]]
 
 
 def _blames(view: View, own: Found, handed: Found) -> Blames:
-    """By the reference's path, in the order in which the calls ended."""
+    """By the reference's path, in the order in which the calls ended.
+
+    A call that puts out what an unknown module made, and hands something wrong on before, may do so because of it.
+    """
     found: dict[str, list[Blame]] = {}
+    blames = {name: _own(view, name, *each) for name, each in own.items()}
     for name in view.fed:
+        reasons = []
         if name in handed:
-            leaf, apart = handed[name]
-            maker = "" if view.gradients else view.maker(name, leaf)
+            reasons.append(_handed(view, name, *handed[name]))
             caller = view.caller(name)
-            path = _plain(maker or view.pairs[caller].name)
-            blame = Blame(path, _plain(caller), name, leaf, apart, handed=True, made=bool(maker))
-            found.setdefault(path, []).append(blame)
-        if name in own:
-            path = _plain(view.pairs[name].name)
-            found.setdefault(path, []).append(Blame(path, _plain(name), name, *own[name], handed=False))
+            if not reasons[0].made and caller in blames and blames[caller].made:
+                reasons.insert(0, blames.pop(caller))
+        if name in blames:
+            reasons.append(blames[name])
+        for blame in reasons:
+            found.setdefault(blame.path, []).append(blame)
     return found
+
+
+def _handed(view: View, name: str, leaf: Leaf, apart: Apart) -> Blame:
+    """Of the call around `name`, or of the module that made what it hands on."""
+    maker = _maker(view, view.reference[view.pairs[name].name].inputs, leaf)
+    caller = view.caller(name)
+    path = _plain(maker or view.pairs[caller].name)
+    return Blame(path, _plain(caller), name, leaf, apart, handed=True, made=bool(maker))
+
+
+def _own(view: View, name: str, leaf: Leaf, apart: Apart) -> Blame:
+    """Of the call, or of the module inside it that made what it puts out."""
+    pair = view.pairs[name]
+    outputs = view.reference[pair.name].outputs
+    for each in pair.outputs:
+        wrong = view.worst(outputs, view.fed[name].outputs, [each])
+        if wrong is not None and (maker := _maker(view, outputs, each, pair.name)):
+            return Blame(_plain(maker), _plain(name), name, *wrong, handed=False, made=True)
+    return Blame(_plain(pair.name), _plain(name), name, leaf, apart, handed=False)
+
+
+def _maker(view: View, leaves: Leaves, leaf: Leaf, within: str | None = None) -> str:
+    """The reference's module, unknown in the port, that made what is wrong. Backwards, nobody is asked."""
+    return "" if view.gradients else view.maker(leaves.get(leaf.reference), within)
 
 
 def _plain(name: str) -> str:

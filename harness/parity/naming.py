@@ -57,12 +57,21 @@ def propose_names(alignment: Alignment, reference: Shapes, port: Shapes, pairing
 
 
 def homes(pairing: Pairing) -> dict[str, str]:
-    """Module of the reference -> the one module of the port that holds its weights, whole."""
+    """Module of the reference -> the one module of the port that holds its weights, whole, and no other's."""
     found: dict[str, set[str]] = {}
+    held: dict[str, dict[str, set[str]]] = {}
     for link in pairing.certain:
         if link.reference_part is None and link.port_part is None:
-            found.setdefault(split_name(link.reference)[0], set()).add(split_name(link.port)[0])
-    return {home: next(iter(targets)) for home, targets in found.items() if len(targets) == 1}
+            home, target = split_name(link.reference)[0], split_name(link.port)[0]
+            found.setdefault(home, set()).add(target)
+            held.setdefault(target, {}).setdefault(home, set()).add(link.port)
+    return {
+        home: target
+        for home, targets in found.items()
+        for target in targets
+        # Tied weights are of two modules, and one all the same; different ones make a module of several.
+        if len(targets) == 1 and all(own & held[target][home] for own in held[target].values())
+    }
 
 
 def parents(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:

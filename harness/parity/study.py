@@ -16,6 +16,7 @@ from harness.errors import BuildError, origin
 from harness.parity.compare import Array
 from harness.parity.healthy import healthy, in_port
 from harness.parity.judge import Mask, Moved, Pair, mask_for, valid_part
+from harness.parity.linking import completed
 from harness.parity.weights import Pairing
 
 Convert = Callable[[Any], Any]
@@ -73,6 +74,8 @@ def study(
     held = {name: weight.array.astype(np.float64) for name, weight in weights.items()} | changed
     with reference.holding(held) as native:
         converted = _converted(convert, native, port)
+        if isinstance(converted, Holds):
+            pairing = completed(pairing, reference.weights(), converted.weights())
         # What is trained was converted exactly; a table that only the reference stores was not.
         tables = frozenset(name for name in pairing.only_reference if not weights[name].trained)
         yield Study((reference, converted), pairing, names, (held, {}), (tables, frozenset()))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from harness.adapters.protocols import Leaves, State
-from harness.parity.calls import Calls, Leaf
+from harness.parity.calls import Calls, Leaf, allowed
 from harness.parity.compare import Array
 from harness.parity.floor import DRAWS, FACTOR
 from harness.parity.forced import Apart, Runner, View, as_they_are, distance
@@ -118,23 +118,29 @@ def _inside(name: str, outer: str, calls: Calls) -> bool:
 
 def _given_nothing(run: Runner, view: View, own: Found, handed: Found) -> dict[str, Leaf]:
     """Calls that are wrong only because they are not given what the reference's call is given, and which input."""
-    wrong = [*own, *(view.caller(name) for name in handed)]
-    tried: dict[str, str] = {}
-    more = dict(view.feed)
-    for name in dict.fromkeys(wrong):
+    tried: dict[str, tuple[str, Array]] = {}
+    for name in dict.fromkeys([*own, *(view.caller(name) for name in handed)]):
         pair = view.pairs[name]
         ours, theirs = view.reference[pair.name].inputs, view.port[name].inputs
-        lacking = [leaf for leaf in pair.left if isinstance(ours.get(leaf), np.ndarray) and theirs.get(leaf) is None]
-        if name and lacking:
-            tried[name] = lacking[0]
-            more[name] = {**view.feed.get(name, {}), lacking[0]: ours[lacking[0]]}
-    if not tried:
-        return {}
-    try:
-        seen = replace(view, fed=run(1, more, view.graft))
-    except Exception:  # the input is of a form that this call does not take: then it is the call that differs
-        return {}
-    still = {name for name in view.pairs if seen.own(name) is not None}
-    still |= {seen.caller(name) for name in view.pairs if name in seen.fed and seen.handed(name) is not None}
-    mended = {name: leaf for name, leaf in tried.items() if name not in still}
-    return {name: Leaf(leaf, leaf, lambda array: array) for name, leaf in mended.items()}
+        for leaf in pair.left:
+            if name and name not in tried and isinstance(ours.get(leaf), np.ndarray) and theirs.get(leaf) is None:
+                tried[name] = (leaf, ours[leaf])
+    for form in (lambda array: array, _over_tokens) if tried else ():
+        more = {name: {**view.feed.get(name, {}), leaf: form(array)} for name, (leaf, array) in tried.items()}
+        try:
+            seen = replace(view, fed=run(1, {**view.feed, **more}, view.graft))
+        except Exception:  # a call does not take the input in this form
+            continue
+        still = {name for name in view.pairs if seen.own(name) is not None}
+        still |= {seen.caller(name) for name in view.pairs if name in seen.fed and seen.handed(name) is not None}
+        if mended := [name for name in tried if name not in still]:
+            return {name: Leaf(tried[name][0], tried[name][0], lambda array: array) for name in mended}
+    return {}
+
+
+def _over_tokens(array: Array) -> Array:
+    """A mask over pairs of tokens as one over tokens, 1 where any other sees them: frameworks hand on either."""
+    seen = allowed(array)
+    if array.ndim != 4:
+        return array
+    return np.asarray(seen.reshape(seen.shape[0], -1, seen.shape[-1]).any(1), np.int64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,10 +32,12 @@ class Blame:
     made: bool = False
 
 
-def gather(view: View, blame: Blame, weights: Sequence[Mapping[str, Array]]) -> Evidence | None:
+def gather(
+    view: View, blame: Blame, weights: Sequence[Mapping[str, Array]], *, check: str, forwards: Mapping[str, Call]
+) -> Evidence | None:
     """The evidence for one blame, in the reference's form; None where an array has no such form.
 
-    weights: what either side holds.
+    weights: what either side holds. check: in which kind of run. forwards: the reference's calls, forwards.
     """
     path, port_path, handed, made = blame.path, blame.port_path, blame.handed, blame.made
     pair = view.pairs[blame.call]
@@ -73,7 +75,46 @@ def gather(view: View, blame: Blame, weights: Sequence[Mapping[str, Array]]) -> 
         child=pair.name if handed and not made else "",
         leaf=leaf.reference,
         is_mask=leaf.is_mask,
+        check=check,
+        drawn=(0, 0) if made else _drawn(view, at, _port_call(view, blame), handed=handed),
+        before=None if check != "gradients" or handed else _first(forwards[pair.name]),
+        earlier=tuple(_earlier(view.reference, at)) if check == "decode" else (),
     )
+
+
+def _port_call(view: View, blame: Blame) -> str:
+    """The port's call that is at fault."""
+    return view.caller(blame.call) if blame.handed else blame.call
+
+
+def _drawn(view: View, name: str, port_name: str, *, handed: bool) -> tuple[int, int]:
+    """How many random numbers either side drew in a call; of what it hands on, without what known calls inside drew."""
+    known: tuple[set[str], set[str]] = (set(), set())
+    if handed:
+        known = ({pair.name for pair in view.pairs.values()}, set(view.pairs))
+    totals = []
+    for calls, of, others in zip((view.reference, view.port), (name, port_name), known, strict=True):
+        total, inside = 0, {of}
+        for call in reversed(list(calls.values())):  # those around others end after them
+            if call.name == of or (call.caller in inside and call.name and call.name not in others):
+                inside.add(call.name)
+                total += call.drawn[0]
+        totals.append(total)
+    return totals[0], totals[1]
+
+
+def _first(call: Call) -> Array | None:
+    arrays = (each for each in call.inputs.values() if isinstance(each, np.ndarray) and each.dtype.kind == "f")
+    return next(arrays, None)
+
+
+def _earlier(calls: Mapping[str, Call], name: str) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Call]]]:
+    """What the same module was given in earlier steps, and what happened inside it."""
+    path, _, number = name.partition("#")
+    for step in range(1, int(number or 1)):
+        before = path if step == 1 else f"{path}#{step}"
+        if before in calls:
+            yield calls[before].inputs, _inside(calls, before)
 
 
 def _tied(weights: Mapping[str, Array], call: Call, right: Array) -> tuple[dict[str, Array], str]:

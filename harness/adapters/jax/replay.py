@@ -52,7 +52,10 @@ class Watch:
         name = path if self.counts[path] == 1 else f"{path}#{self.counts[path]}"
         given = arguments_of(cls, "__call__", positional, keywords)
         inputs = given.leaves(is_array)
-        if changes := self.feed.get(name):
+        if fed := self.feed.get(name):
+            # The types are those of the trace, which are lifted with it.
+            types = {leaf: inputs[leaf].dtype for leaf in fed if leaf in inputs}
+            changes = {leaf: value.astype(types[leaf]) if leaf in types else value for leaf, value in fed.items()}
             positional, keywords = given.changed(changes)
         self._open.append(name)
         self.draws.enter()
@@ -65,12 +68,12 @@ class Watch:
         if all(self._ours(leaf) for leaf in [*inputs.values(), *outputs.values()]):
             self.said.append((name, self._open[-1] if self._open else "", cls.__name__, drawn))
             self.leaves.append((inputs, outputs))
-        changes = {
+        grafted = {
             leaf: value.astype(outputs[leaf].dtype)
             for leaf, value in self.graft.get(name, {}).items()
             if leaf in outputs
         }
-        return with_taps(result, changes, is_array=is_array) if changes else result
+        return with_taps(result, grafted, is_array=is_array) if grafted else result
 
     def _ours(self, leaf: Any) -> bool:
         return is_of(self.trace, leaf)

@@ -23,7 +23,9 @@ class Evidence:
     reference's calls inside it by name; their outputs are the same on both sides. weights: of the reference's module,
     by name without its path; theirs: those of the port's module that stand for them, in the same form, as far as that
     is known. every: all weights of the reference, by whole name; tied: which of them the module uses, if it has none
-    of its own. valid: where right and got mean something.
+    of its own. valid: where right and got mean something. check: in which kind of run this was seen. drawn: how many
+    random numbers either side drew there. before: backwards, what the module was given forwards. earlier: inputs and
+    inside of the calls in earlier steps of decoding.
     """
 
     path: str
@@ -40,6 +42,20 @@ class Evidence:
     leaf: str = ""
     is_mask: bool = False
     tied: str = ""
+    check: str = "forward"
+    drawn: tuple[int, int] = (0, 0)
+    before: Array | None = None
+    earlier: tuple[tuple[Mapping[str, Any], Mapping[str, Call]], ...] = ()
+
+    @property
+    def training(self) -> bool:
+        """Whether the module was run in training mode, with dropout held still."""
+        return self.check == "train"
+
+    @property
+    def backwards(self) -> bool:
+        """Whether the arrays are gradients: given are those of outputs, put out are those of inputs."""
+        return self.check == "gradients"
 
     @property
     def handed(self) -> bool:

@@ -20,7 +20,8 @@ DEFAULTS = (0.0, 1e-3, 1e-5, 1e-6, 1e-8, 1e-12)
 class Norm:
     """(x - mean) / (variance + epsilon)^power x weight + bias.
 
-    statistics: "row" (of each position, over the last axis), "batch" (of each channel over all else) or "running".
+    statistics: "row" (of each position, over the last axis), "batch" (of each channel over all else), "running",
+    "image" (of each channel of each image), or "time" (of each channel, which come last, of each row over its tokens).
     """
 
     epsilon: float = 0.0
@@ -36,7 +37,7 @@ class Norm:
         x, weights = evidence.first, evidence.weights
         if x is None or x.dtype.kind != "f":
             return None
-        axis = -1 if self.statistics == "row" else 1
+        axis = -1 if self.statistics in ("row", "time") else 1
         if x.ndim < 2:
             return None
         centre, variance = self._statistics(x, evidence)
@@ -59,8 +60,11 @@ class Norm:
             count = x.shape[-1] - self.unbiased
             return centre, (around**2).sum(-1, keepdims=True) / count
         axes = tuple(each for each in range(x.ndim) if each != 1)
-        if self.statistics == "batch":
+        axes = {"batch": axes, "image": axes[1:], "time": tuple(range(1, x.ndim - 1))}.get(self.statistics, ())
+        if axes:
             return x.mean(axes, keepdims=True), x.var(axes, keepdims=True)
+        if not self.statistics.startswith("running"):
+            return None, None
         shape = [1] * x.ndim
         shape[1] = x.shape[1]
         mean, variance = evidence.weights.get("running_mean"), evidence.weights.get("running_var")
@@ -75,23 +79,29 @@ def normalised(evidence: Evidence) -> Iterator[Claim]:
     """The reference is a normalisation; the port is one with something else in it."""
     if evidence.handed or evidence.first is None or evidence.first.shape != evidence.right.shape:
         return
-    reference = _fitted(evidence, evidence.right, [Norm(), Norm(mean=False), Norm(statistics="running")])
+    reference = _fitted(
+        evidence, evidence.right, [Norm(), Norm(mean=False), *(Norm(statistics=s) for s in ("running", "batch"))]
+    )
     if reference is None:
         return
     subtracted = "the mean is not subtracted" if reference.mean else "the mean is subtracted"
     no_mean, no_variance = "running, mean ignored", "running, variance ignored"
     variants = [
         ("epsilon", "", reference),
-        ("mean subtracted", subtracted, replace(reference, mean=not reference.mean)),
         ("weight unused", "its weight is never used", replace(reference, weight="none")),
         ("1 + weight", "it multiplies by 1 + weight", replace(reference, weight="1 + weight")),
         ("bias missing", "its bias is never added", replace(reference, bias=False)),
         ("unbiased variance", "it divides by n - 1", replace(reference, unbiased=True)),
         ("variance for deviation", "it divides by the variance, not by its root", replace(reference, power=1.0)),
         ("batch statistics", "it normalises by the batch", replace(reference, statistics="batch")),
+        ("running statistics", "it normalises by what it has stored", replace(reference, statistics="running")),
+        ("image statistics", "it normalises each image by itself", replace(reference, statistics="image")),
+        ("norm over time", "it normalises over tokens, not over channels", replace(reference, statistics="time")),
         ("running mean ignored", "its running mean is not used", replace(reference, statistics=no_mean)),
         ("running variance ignored", "its running variance is not used", replace(reference, statistics=no_variance)),
     ]
+    if reference.statistics == "row":
+        variants.insert(1, ("mean subtracted", subtracted, replace(reference, mean=not reference.mean)))
     held = replace(evidence, weights={**evidence.weights, **evidence.theirs})
     if evidence.theirs and reference(held) is not None and held.apart(reference(held), evidence.got) <= EXACT:  # type: ignore[arg-type]
         what = ", ".join(described(evidence, leaf, array) for leaf, array in evidence.theirs.items())

@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 
+from harness.parity.calls import same_array
 from harness.parity.causes.evidence import Claim, Evidence
 from harness.parity.compare import Array
 from harness.parity.floor import EXACT
@@ -30,7 +31,9 @@ def scaled(evidence: Evidence) -> Iterator[Claim]:
     factor = float(got @ right / (right @ right)) if right @ right else 0.0
     if factor and not np.isclose(factor, 1.0, rtol=1e-9):
         what = f"the output is {_number(factor, evidence.right.shape[-1:])} times what it should be"
-        yield Claim("scale", what, lambda e: (e.got / factor, None))
+        # In training either may be the reason where nothing tells what was drawn.
+        name = "dropout or scale" if evidence.training and not any(evidence.drawn) and factor < 1 else "scale"
+        yield Claim(name, what, lambda e: (e.got / factor, None))
 
 
 def constant(evidence: Evidence) -> Iterator[Claim]:
@@ -60,7 +63,7 @@ def combined(evidence: Evidence) -> Iterator[Claim]:
         return
     tensors: dict[str, tuple[str, str]] = {}
     arrays: list[Array] = []
-    for source, leaf, array in _at_hand(evidence):
+    for source, leaf, array in at_hand(evidence):
         same = any(np.array_equal(array, each) for each in arrays)
         if array.shape == shape and not same:
             tensors[f"{source} {leaf}".strip()] = (source, leaf)
@@ -80,18 +83,24 @@ def combined(evidence: Evidence) -> Iterator[Claim]:
     names = list(tensors)
     missing = [name for name, a, b in zip(names, *found, strict=True) if a and not b]
     added = [name for name, a, b in zip(names, *found, strict=True) if b and not a]
+    where = f"in what it gives {evidence.child}, " if evidence.handed else ""
     if missing and not added and all(np.isclose(a, 1) for a, b in zip(*found, strict=True) if a and not b):
         name, what = "residual missing", f"{', '.join(missing)} is not added"
+    elif len(added) == len(missing) == 1 and _makes(evidence, *tensors[missing[0]], *tensors[added[0]]):
+        name, what = "module skipped", f"{missing[0]} is left out"
     elif added and missing:
         name, what = "another activation", f"{', '.join(added)} is taken for {', '.join(missing)}"
     elif added:
         name, what = "residual added", f"{', '.join(added)} is added, and should not be"
     else:
-        name, what = "scale of a sum", f"coefficients {_list(found[1])} for {_list(found[0])} of {', '.join(names)}"
+        unlike = [(n, a, b) for n, a, b in zip(names, *found, strict=True) if not np.isclose(a, b, atol=1e-9)]
+        parts = [f"{n} is added {b:.6g} times for {a:.6g}" for n, a, b in unlike]
+        name, what = "scale of a sum", ", ".join(parts)
+    what = where + what
 
     def predict(e: Evidence, solution: list[Array]) -> tuple[Array | None, Array | None]:
-        at_hand = {(source, leaf): array for source, leaf, array in _at_hand(e)}
-        parts = [at_hand.get(key) for key in tensors.values()]
+        known = {(source, leaf): array for source, leaf, array in at_hand(e)}
+        parts = [known.get(key) for key in tensors.values()]
         if any(part is None or part.shape != e.right.shape for part in parts):
             return None, None
         sums = [sum(c * part for c, part in zip(each, parts, strict=True) if part is not None) for each in solution]
@@ -100,36 +109,15 @@ def combined(evidence: Evidence) -> Iterator[Claim]:
     yield Claim(name, what, partial(predict, solution=found))
 
 
+def _makes(evidence: Evidence, name: str, _leaf: str, source: str, leaf: str) -> bool:
+    """Whether the call of this name makes what it puts out of that activation."""
+    call = evidence.inside.get(name)
+    array = next((each for *key, each in at_hand(evidence) if key == [source, leaf]), None)
+    return call is not None and any(same_array(given, array) for given in call.inputs.values())
+
+
 MOST = 12
 """Activations of one shape: with more of them a sum could fit by chance."""
-
-
-def pooled(evidence: Evidence) -> Iterator[Claim]:
-    """One vector is made of those of all tokens; or one row stands for all."""
-    right, got = evidence.right, evidence.got
-    for name, given in evidence.inputs.items():
-        if not isinstance(given, np.ndarray) or given.ndim != right.ndim + 1 or right.ndim != 2:
-            continue
-        taken = [key for key, pool in POOLS.items() if evidence.apart(pool(given), right) <= EXACT]
-        for key, pool in POOLS.items():
-            if taken and key != taken[0]:
-                what = f"{key} in the port, {taken[0]} in the reference"
-                yield Claim("pooling", what, partial(_pooled, name=name, pool=pool))
-    if right.shape == got.shape and len(right) > 1 and np.ptp(got):
-        yield Claim("first row for all", "every row is the first", lambda e: (None, 0 * e.right + e.right[:1]))
-
-
-POOLS: Mapping[str, Callable[[Array], Array]] = {
-    "the first token": lambda x: x[:, 0],
-    "the mean of all tokens": lambda x: x.mean(1),
-    "the largest of all tokens": lambda x: x.max(1),
-    "the last token": lambda x: x[:, -1],
-    "the mean but for the first token": lambda x: x[:, 1:].mean(1),
-}
-
-
-def _pooled(evidence: Evidence, name: str, pool: Callable[[Array], Array]) -> tuple[None, Array]:
-    return None, pool(evidence.inputs[name])
 
 
 def reordered(evidence: Evidence) -> Iterator[Claim]:
@@ -160,14 +148,11 @@ PAIRED = 500_000_000
 """Numbers to compare when each is held against each: some seconds."""
 
 
-def shortened(_evidence: Evidence) -> Iterator[Claim]:
+def shortened(evidence: Evidence) -> Iterator[Claim]:
     """The output went through a type with fewer digits."""
-    for name, through in (
-        ("bfloat16", _bfloat16),
-        ("float16", _through(np.float16)),
-        ("float32", _through(np.float32)),
-    ):
-        yield Claim("cast", f"it goes through {name}", partial(_put_through, through=through))
+    if evidence.right.dtype.kind == "f" and not evidence.is_mask:
+        for name, through in TYPES.items():
+            yield Claim("cast", f"it goes through {name}", partial(_put_through, through=through))
 
 
 def _put_through(evidence: Evidence, through: Callable[[Array], Array]) -> tuple[None, Array]:
@@ -188,12 +173,61 @@ def _bfloat16(array: Array) -> Array:
     return rounded.astype(np.uint32).view(np.float32).astype(np.float64)
 
 
+TYPES: Mapping[str, Callable[[Array], Array]] = {
+    "bfloat16": _bfloat16,
+    "float16": _through(np.float16),
+    "float32": _through(np.float32),
+}
+"""What is left of an array that goes through a type with fewer digits."""
+
+
+def cut(evidence: Evidence) -> Iterator[Claim]:
+    """Places at one end of an axis are lost, or those at the other end instead."""
+    right, got = evidence.right, evidence.got
+    if right.ndim == got.ndim and right.shape != got.shape and all(g <= r for r, g in zip(right.shape, got.shape)):
+        fewer = ", ".join(f"{g} of {r}" for r, g in zip(right.shape, got.shape) if g < r)
+        kept = got.shape
+        yield Claim("cut", f"{fewer} are left", lambda e: (None, e.right[tuple(slice(g) for g in e.got.shape)]))
+        yield Claim(
+            "cut", f"the last {fewer} are left", lambda e: (None, e.right[tuple(slice(-g, None) for g in kept)])
+        )
+    for name, given in evidence.inputs.items():
+        if not isinstance(given, np.ndarray) or given.ndim != right.ndim or evidence.handed:
+            continue
+        longer = [a for a in range(right.ndim) if given.shape[a] > right.shape[a]]
+        if len(longer) == 1 and right.shape == got.shape:
+            yield Claim(
+                "cut", "it cuts at the start, the reference at the end", partial(_ends, name=name, axis=longer[0])
+            )
+
+
+def _ends(evidence: Evidence, name: str, axis: int) -> tuple[Array, Array]:
+    given, size = np.moveaxis(evidence.inputs[name], axis, 0), evidence.right.shape[axis]
+    return np.moveaxis(given[:size], 0, axis), np.moveaxis(given[-size:], 0, axis)
+
+
+def standardised(evidence: Evidence) -> Iterator[Claim]:
+    """Every row is brought to mean 0 and variance 1, which it should not be."""
+    if evidence.right.dtype.kind != "f" or evidence.right.ndim < 2 or evidence.right.shape != evidence.got.shape:
+        return
+    for ddof in (0, 1):
+        for epsilon in (0.0, 1e-7, 1e-5):
+            yield Claim(
+                "normalised again", "each row to mean 0, variance 1", partial(_normal, ddof=ddof, epsilon=epsilon)
+            )
+
+
+def _normal(evidence: Evidence, ddof: int, epsilon: float) -> tuple[None, Array]:
+    x = evidence.right
+    return None, (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True, ddof=ddof) + epsilon)
+
+
 def limited(evidence: Evidence) -> Iterator[Claim]:
     """The output is clipped, or bent towards a limit."""
     if evidence.right.dtype.kind != "f" or evidence.right.shape != evidence.got.shape:
         return
     low, high = float(evidence.got.min()), float(evidence.got.max())
-    if evidence.right.max() > high or evidence.right.min() < low:
+    if low < high and (evidence.right.max() > high or evidence.right.min() < low):
         what = f"values are kept within {low:.4g} and {high:.4g}"
         yield Claim("clipped", what, lambda e: (None, np.clip(e.right, low, high)))
     right, got = _flat(evidence)
@@ -217,7 +251,8 @@ def _solve(ratio: float) -> float:
     return middle
 
 
-def _at_hand(evidence: Evidence) -> Iterator[tuple[str, str, Array]]:
+def at_hand(evidence: Evidence) -> Iterator[tuple[str, str, Array]]:
+    """The activations that the module has: its inputs, and what the calls inside put out; name of the call, leaf."""
     for name, given in evidence.inputs.items():
         if isinstance(given, np.ndarray) and given.dtype.kind == "f":
             yield "", name, given

@@ -7,35 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.parity.causes.activations import activated
-from harness.parity.causes.attention import attended, rotated
-from harness.parity.causes.convolutions import convolved
-from harness.parity.causes.evidence import Claim, Evidence, Hypothesis
-from harness.parity.causes.inputs import masked, numbered
-from harness.parity.causes.norms import normalised
-from harness.parity.causes.outputs import combined, constant, limited, pooled, reordered, scaled, shortened, skipped
-from harness.parity.causes.weights import looked_up, multiplied
+from harness.parity.causes.catalogue import BACKWARDS, FORWARDS
+from harness.parity.causes.evidence import Claim, Evidence
 
-CATALOGUE: Sequence[Hypothesis] = (
-    normalised,
-    activated,
-    multiplied,
-    convolved,
-    looked_up,
-    masked,
-    numbered,
-    attended,
-    rotated,
-    pooled,
-    skipped,
-    combined,
-    scaled,
-    constant,
-    reordered,
-    shortened,
-    limited,
-)
-"""In this order a cause that is more particular comes before one that is more general."""
+ALTERNATIVES, ALIKE = 8, 3
+"""Claims that are listed beside the first; and how many of one name there are at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,31 +53,39 @@ def _cause(evidences: Sequence[Mapping[str, Evidence]], port_path: str) -> Cause
         found.append((claims, here))
     if not found:
         return None
-    # One claim of each array that is wrong; where all have the same, that is the cause.
-    names = dict.fromkeys(claims[0].name for claims, _ in found)
-    details = dict.fromkeys(claims[0].detail for claims, _ in found)
-    every = [(claims[0], evidence) for claims, here in found for evidence in here]
+    shared = set.intersection(*({claim.detail for claim in claims} for claims, _ in found))
+    chosen = [next((claim for claim in claims if claim.detail in shared), claims[0]) for claims, _ in found]
+    if shared:  # one claim that explains all
+        chosen = [next(claim for claim in claims if claim.detail == chosen[0].detail) for claims, _ in found]
+    every = [(claim, evidence) for claim, (_, here) in zip(chosen, found, strict=True) for evidence in here]
+    others = [claim for claims, _ in found for claim in claims if claim not in chosen]
+    if shared:
+        others = [claim for claim in others if claim.detail in shared]
     return Cause(
         every[0][1].path,
         port_path,
-        ", ".join(names),
-        "; ".join(list(details)[:3]),
+        ", ".join(dict.fromkeys(claim.name for claim in chosen)),
+        "; ".join(list(dict.fromkeys(claim.detail for claim in chosen))[:3]),
         max(evidence.apart(evidence.got, evidence.right) for _, evidence in every),
         max(claim.error(evidence) for claim, evidence in every),
         len(evidences),
-        tuple(dict.fromkeys(f"{claim.name}: {claim.detail}" for claims, _ in found for claim in claims[1:])),
+        tuple(dict.fromkeys(f"{claim.name}: {claim.detail}" for claim in others)),
     )
 
 
 def _proved(evidences: Sequence[Evidence]) -> list[Claim]:
-    """The claims, of each kind one, that hold on all evidence."""
+    """The claims that hold on all evidence, the most particular first."""
     proved: list[Claim] = []
-    for hypothesis in CATALOGUE:
+    told: set[str] = set()
+    for hypothesis in BACKWARDS if evidences[0].backwards else FORWARDS:
         try:
             for claim in hypothesis(evidences[0]):
-                if all(claim.name != other.name for other in proved) and all(claim.holds(each) for each in evidences):
+                alike = sum(claim.name == each.name for each in proved)
+                if claim.detail not in told and alike < ALIKE and all(claim.holds(each) for each in evidences):
                     proved.append(claim)
-                    break
+                    told.add(claim.detail)
+                if len(proved) > ALTERNATIVES:
+                    return proved
         except (ValueError, TypeError, IndexError, KeyError, ArithmeticError):
             continue  # the module is of another kind than the hypothesis is about
     return proved

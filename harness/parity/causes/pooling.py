@@ -1,0 +1,122 @@
+"""Pooling: one vector made of those of all tokens, one value made of those in a window of an image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from harness.parity.causes.evidence import Claim, Evidence
+from harness.parity.compare import Array
+from harness.parity.floor import EXACT
+
+
+def pooled(evidence: Evidence) -> Iterator[Claim]:
+    """One vector is made of those of all tokens; or one row stands for all."""
+    right, got = evidence.right, evidence.got
+    for name, given in evidence.inputs.items():
+        if not isinstance(given, np.ndarray) or given.ndim != right.ndim + 1 or right.ndim != 2:
+            continue
+        taken = [key for key, pool in POOLS.items() if evidence.apart(pool(given), right) <= EXACT]
+        for key, pool in POOLS.items():
+            if taken and key != taken[0]:
+                what = f"{key} in the port, {taken[0]} in the reference"
+                yield Claim("pooling", what, partial(_pooled, name=name, pool=pool))
+    if right.shape == got.shape and len(right) > 1 and np.ptp(got):
+        for row in range(len(right)):
+            what = "every row is the first" if row == 0 else f"every row after row {row} is that"
+            yield Claim("first row for all" if row == 0 else "rows repeated", what, partial(_repeated, row=row))
+
+
+POOLS: Mapping[str, Callable[[Array], Array]] = {
+    "the first token": lambda x: x[:, 0],
+    "the mean of all tokens": lambda x: x.mean(1),
+    "the largest of all tokens": lambda x: x.max(1),
+    "the last token": lambda x: x[:, -1],
+    "the mean but for the first token": lambda x: x[:, 1:].mean(1),
+}
+
+
+def _pooled(evidence: Evidence, name: str, pool: Callable[[Array], Array]) -> tuple[None, Array]:
+    return None, pool(evidence.inputs[name])
+
+
+def _repeated(evidence: Evidence, row: int) -> tuple[None, Array]:
+    """Rows after `row` are taken for it."""
+    return None, evidence.right[np.minimum(np.arange(len(evidence.right)), row)]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The largest value or the mean of each window of (batch, channels, height, width), or of the whole image.
+
+    size: of the window, 0 for the whole. divisor: of the sum, where that is not how many values there are.
+    """
+
+    largest: bool
+    size: int = 0
+    stride: int = 1
+    padding: int = 0
+    divisor: int = 0
+
+    def __call__(self, evidence: Evidence) -> Array | None:
+        """What it makes of the first input, or None if it does not fit."""
+        x = evidence.first
+        if x is None or x.ndim != 4 or x.dtype.kind != "f":
+            return None
+        if not self.size:
+            whole: Array = x.max((-2, -1), keepdims=True) if self.largest else x.mean((-2, -1), keepdims=True)
+            return x.sum((-2, -1), keepdims=True) / self.divisor if self.divisor else whole
+        fill = -np.inf if self.largest else 0.0
+        x = np.pad(x, [(0, 0), (0, 0), *[(self.padding, self.padding)] * 2], constant_values=fill)
+        if min(x.shape[2:]) < self.size:
+            return None
+        windows = sliding_window_view(x, (self.size, self.size), axis=(2, 3))[:, :, :: self.stride, :: self.stride]
+        made: Array = windows.max((-2, -1)) if self.largest else windows.mean((-2, -1))
+        return made
+
+    def __str__(self) -> str:
+        what = "the largest value" if self.largest else "the mean"
+        if not self.size:
+            return f"the sum divided by {self.divisor}" if self.divisor else f"{what} of the image"
+        return f"{what} of {self.size}x{self.size}, stride {self.stride}, padding {self.padding}"
+
+
+def pooled_in_windows(evidence: Evidence) -> Iterator[Claim]:
+    """The reference pools an image; the port pools it otherwise."""
+    x = evidence.first
+    if evidence.handed or x is None or x.ndim != 4 or evidence.right.ndim != 4 or x.shape[1] != evidence.right.shape[1]:
+        return
+    ours = next((form for form in FORMS if _is(form, evidence, evidence.right)), None)
+    if ours is None:
+        return
+    sums = x.sum((-2, -1), keepdims=True)
+    divisor = int(np.rint(np.median(sums / evidence.got))) if sums.shape == evidence.got.shape else 0
+    for form in (*FORMS, *([Window(largest=False, divisor=divisor)] if divisor > 0 else [])):
+        if form != ours:
+            what = f"{form} in the port, {ours} in the reference"
+            yield Claim("pooling", what, partial(_both, reference=ours, port=form))
+
+
+FORMS = (
+    *(Window(largest) for largest in (False, True)),
+    *(
+        Window(largest, size, stride, padding)
+        for size in (2, 3, 4, 5, 7)
+        for stride in dict.fromkeys((1, 2, size))
+        for padding in range(size // 2 + 1)
+        for largest in (True, False)
+    ),
+)
+
+
+def _is(form: Window, evidence: Evidence, target: Array) -> bool:
+    made = form(evidence)
+    return made is not None and made.shape == target.shape and evidence.apart(made, target) <= EXACT
+
+
+def _both(evidence: Evidence, reference: Window, port: Window) -> tuple[Array | None, Array | None]:
+    return reference(evidence), port(evidence)
