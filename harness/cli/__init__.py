@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.cli import across, inspect, run
+from harness.cli import across, inspect, run, versions
 from harness.errors import HarnessError
 
 EPILOG = """exit status:
@@ -74,6 +74,18 @@ def _parser() -> argparse.ArgumentParser:
     comparing.add_argument("reference", metavar="A", help="a trace, or the case whose reference is run here")
     comparing.add_argument("port", metavar="B", help="a trace, or the case whose port is run here")
     comparing.add_argument("--mapping", type=Path, metavar="FILE.toml", help="names, instead of what the case says")
+
+    bisect = _command(
+        commands, "bisect-version", versions.bisect_version, "find the version of a package that changed a side"
+    )
+    bisect.add_argument("case", metavar="CASE", help="a case's name")
+    bisect.add_argument(
+        "--package", nargs=3, required=True, metavar=("NAME", "FIRST", "LAST"), help="such as transformers 4.57.6 5.0.0"
+    )
+    bisect.add_argument("--side", choices=["reference", "port"], default="reference", help="default: reference")
+    bisect.add_argument("--traces", type=Path, metavar="DIR", help="where to keep the traces (default: the cache)")
+    bisect.add_argument("--find-links", action="append", default=[], metavar="DIR", help="as for pip")
+    bisect.add_argument("--no-index", action="store_true", help="as for pip")
 
     report = _command(commands, "report", inspect.rebuild_report, "write the report of a run, even of a killed one")
     report.add_argument("folder", type=Path, metavar="DIR", help="the run's folder")

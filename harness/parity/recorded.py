@@ -23,9 +23,9 @@ from harness.parity.weights import Pairing
 from harness.parity.witness import Blame
 
 AMPLIFIED = 1e3
-"""How many times an error of its inputs a sound module may be off by, relatively, as far as its inputs agree to
-`ROUNDING` at all: rounding of one module's stored weights reaches the next ones so. Attention on peaked scores, the
-worst seen in `suites/adapters/test_across.py`, stays below 100."""
+"""How many times the relative error of its inputs a sound module may be off by, as far as its inputs agree to
+`ROUNDING`: what storing a table in float32 does to one module reaches the next ones. In SmolLM2-135M's repaired port
+the norms, whose largest inputs are far above the rest, made 294 of it, and all other modules less."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -192,7 +192,7 @@ def test_misuse_is_said(toys, run):
         (("compare", files[0], "foreign.safetensors"), "is no trace: its metadata has no 'harness'"),
         (
             ("compare", files[1], files[0]),
-            "the first is the port and the second the reference. Give the reference first",
+            "the first is the port and the second the reference. Give the",
         ),
         (("compare", files[1], "toy"), "the trace is of the port, and stands for the reference"),
         (("trace", "*", "--side", "port", "-o", "a.safetensors"), "case '*': names 2 cases. Trace one at a time"),
