@@ -21,7 +21,7 @@ from harness.parity.examine import repeated_by
 from harness.parity.judge import Line, Mask
 from harness.parity.meeting import Compared, Meeting, Names, conclude, explained, numbered
 from harness.parity.playback import Playback
-from harness.parity.recorded import judge_recorded
+from harness.parity.recorded import hedged, judge_recorded
 from harness.parity.stored import Claim, Stored
 from harness.parity.study import Study
 from harness.parity.trace import Trace, record
@@ -206,7 +206,7 @@ def _diagnosed(
             mapping=terms.mapping or {},
             seed=terms.claim.seed,
         )
-        return found, 0
+        return replace(found, faulty=hedged(found.faulty, {cause.path for cause in found.causes})), 0
     try:
         calls = [_calls(side, call) for side in sides]
         judged = judge_recorded(calls[0], calls[1], mapping=terms.mapping or {}, masks=masks)

@@ -6,7 +6,7 @@ else may only have inherited it: that is not judged.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -55,13 +55,24 @@ def judge_recorded(reference: Calls, port: Calls, *, mapping: Mapping[str, str],
         faulty.setdefault(blame.path, blamed(view, [blame], "forward", "given"))
     least = max((blame.apart.relative for blame in blames.values()), default=0.0)
     named = [each for each in faulty.values() if least < ROUNDING or _share(each.error, each.scale) >= ROUNDING]
-    if least < ROUNDING:
-        named = [replace(each, how=f"{each.how}, by what rounding of its weights may do") for each in named]
     sound = [name for name in pairs if name and _agrees(name, given) and name not in wrong]
     rows = [_row(view, name, wrong) for name in view.fed if name in {*sound, *blames} and name]
     left = len({name for name in pairs if name} - {*sound, *blames})
     why_not = "" if named else "no module that was given the same on both sides puts out something else"
-    return Judged(Diagnosis(tuple(named), tuple(rows), "given", why_not=why_not), left)
+    return Judged(Diagnosis(hedged(named), tuple(rows), "given", why_not=why_not), left)
+
+
+def hedged(faulty: Sequence[Faulty], proved: Collection[str] = ()) -> tuple[Faulty, ...]:
+    """The modules at fault; of one that is off by little, and by no cause that is proved, it is said what else may be.
+
+    Whether rounding of stored weights explains it shows only when both sides are run with their weights moved.
+    """
+
+    def small(each: Faulty) -> bool:
+        return each.path not in proved and _share(each.error, each.scale) < ROUNDING
+
+    words = "by no more than rounding of its weights may do"
+    return tuple(replace(each, how=f"{each.how}, {words}") if small(each) else each for each in faulty)
 
 
 def _agrees(name: str, given: Found) -> bool:
