@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,11 @@ from harness.parity.judge import Line, Mask
 from harness.parity.meeting import Compared, Meeting, Names, conclude, explained, numbered
 from harness.parity.playback import Playback
 from harness.parity.recorded import hedged, judge_recorded
-from harness.parity.stored import Claim, Stored
+from harness.parity.stored import Claim, Stored, open_trace
 from harness.parity.study import Study
 from harness.parity.trace import Trace, record
 from harness.parity.weights import Pairing
+from harness.tolerance import Tolerance
 
 Side = Stored | Runs
 """A trace in a file, or a model that is here."""
@@ -54,6 +56,32 @@ def terms_of(reference: Claim, port: Claim, *, name: str) -> Terms:
         own = port.mapping if port.side == "port" else {}
         return Terms(name, replace(port, outputs=tuple(translate(output, own) for output in port.outputs)))
     return Terms(port.case, port, port.mapping, (port.unmatched.reference, port.unmatched.port))
+
+
+def compare_traces(
+    reference: str | Path,
+    port: str | Path,
+    *,
+    mapping: Mapping[str, str] | None = None,
+    unmatched: tuple[Mapping[str, str], Mapping[str, str]] | None = None,
+    tolerance: Tolerance | None = None,
+    outputs: Sequence[str] = (),
+    valid: str = "",
+) -> Comparison:
+    """Compare two traces in files, written by `harness.trace` or the command of that name; no framework is needed.
+
+    The rest as for `harness.check`.
+
+    Raises:
+        SpecError: a file is no whole trace, or the two were run on different inputs.
+        MappingError: the mapping matches nothing, or makes two names one.
+    """
+    traces = [open_trace(Path(file)) for file in (reference, port)]
+    claims = [trace.index.claim for trace in traces]
+    given = replace(claims[1], tolerance=tolerance or Tolerance(), outputs=tuple(outputs), valid=valid)
+    same = claims[0].case == claims[1].case
+    name = claims[1].case if same else f"{traces[0].path.name} against {traces[1].path.name}"
+    return compare_across(traces[0], traces[1], Terms(name, given, mapping, unmatched or ({}, {})))
 
 
 def compare_across(

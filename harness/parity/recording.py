@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.adapters.choose import adapt
 from harness.adapters.protocols import Call, Replays, Runs, State, UnsupportedError
 from harness.environment import capture
 from harness.errors import SpecError
@@ -18,6 +19,35 @@ from harness.parity.stored import SCHEMA, Claim, Index, Module, Run, Wide
 from harness.parity.storing import LIMIT_BYTES, Writer, check_name
 from harness.parity.trace import record
 from harness.parity.wide import run_wide
+
+
+def trace(
+    model: Any,
+    inputs: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+    file: str | Path,
+    *,
+    side: str = "reference",
+    name: str = "check",
+    device: str = "cpu",
+    precision: str = "highest",
+    float64: bool = True,
+) -> Path:
+    """Run a model that is in memory and write its trace, to be compared elsewhere; the file that was written.
+
+    model, inputs, device, precision: as for `harness.check`. side: `reference` or `port`. name: of the claim.
+    float64: see `store`.
+
+    Raises:
+        As `store`; BuildError: no adapter takes the model.
+    """
+    if side not in ("reference", "port"):
+        raise SpecError(name, f"unknown side {side!r}", todo="Say 'reference' or 'port'.")
+    calls = [inputs] if isinstance(inputs, Mapping) else list(inputs)
+    if not calls:
+        raise SpecError(name, "no inputs were given", todo="Give one call, or a sequence of calls.")
+    adapted = adapt(model, device=device, precision=precision, place=name)
+    claim = Claim(case=name, side=side)
+    return store(adapted, calls, Path(file), claim=claim, device=device, precision=precision, float64=float64)
 
 
 def store(

@@ -294,3 +294,21 @@ def test_inputs_that_are_no_arrays_come_back(tmp_path):
 def test_a_name_that_is_none_for_a_trace_is_refused_before_the_run(tmp_path):
     with pytest.raises(SpecError, match=r"a.npz: is no name for a trace. Give one that ends in .safetensors"):
         stored(tmp_path / "a.npz", net())
+
+
+def test_objects_in_memory_are_traced_and_compared(tmp_path):
+    import harness
+
+    files = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    assert harness.trace(net(), X, files[0]) == files[0]
+    harness.trace(net(shift=lambda x: x + 1.01), [X], str(files[1]), side="port", name="check")
+    found = harness.compare_traces(*files)
+    assert (found.name, found.verdict, [each.path for each in found.faulty]) == ("check", Verdict.DIVERGE, ["shift"])
+    loose = harness.Tolerance(atol=9.0, reason="for once")
+    assert harness.compare_traces(*files, tolerance=loose).verdict is Verdict.WITHIN_TOLERANCE
+    mapped = harness.compare_traces(*files, mapping={"double": "treble"})
+    assert "reference: double" in mapped.unmatched
+    with pytest.raises(SpecError, match="unknown side 'left'. Say 'reference' or 'port'"):
+        harness.trace(net(), X, files[0], side="left")
+    with pytest.raises(SpecError, match="no inputs were given"):
+        harness.trace(net(), [], files[0])
