@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from harness.cases.spec import Case, find_cases, read_case
     from harness.errors import HarnessError
+    from harness.parity.across import compare_traces
     from harness.parity.case import check_case
     from harness.parity.check import check
     from harness.parity.compare import Difference, Verdict
     from harness.parity.comparison import Comparison
+    from harness.parity.recording import trace
     from harness.settings import Repository, find_repository
     from harness.tolerance import Tolerance
 
@@ -32,9 +34,11 @@ _HOMES = {
     "Verdict": "harness.parity.compare",
     "check": "harness.parity.check",
     "check_case": "harness.parity.case",
+    "compare_traces": "harness.parity.across",
     "find_cases": "harness.cases.spec",
     "find_repository": "harness.settings",
     "read_case": "harness.cases.spec",
+    "trace": "harness.parity.recording",
 }
 
 __all__ = [
@@ -47,9 +51,11 @@ __all__ = [
     "Verdict",
     "check",
     "check_case",
+    "compare_traces",
     "find_cases",
     "find_repository",
     "read_case",
+    "trace",
 ]
 
 

@@ -20,15 +20,26 @@ def write_atomic(path: Path, content: str | bytes) -> Path:
     Raises:
         RecordError: the folder or disk refused (the partial file is removed).
     """
-    data = content.encode() if isinstance(content, str) else content
+    with replacing(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """While open, a file beside `path` to write to; afterwards, if nothing was raised, it stands in its place.
+
+    Raises:
+        RecordError: the folder or disk refused (the partial file is removed).
+    """
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(handle)
         temporary = Path(name)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-            stream.flush()
+        yield temporary
+        with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
@@ -37,7 +48,6 @@ def write_atomic(path: Path, content: str | bytes) -> Path:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
-    return path
 
 
 def append_line(path: Path, *values: Mapping[str, Any]) -> None:

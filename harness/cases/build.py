@@ -34,6 +34,16 @@ def build(factory: Factory, available: Mapping[str, Any], *, root: Path, place: 
         ) from error
 
 
+def takes(factory: Factory, name: str, *, root: Path, place: str) -> bool:
+    """Whether the factory has a parameter of that name.
+
+    Raises:
+        SpecError: no such module or function.
+    """
+    parameters = inspect.signature(resolve(factory.factory, root=root, place=place)).parameters
+    return name in parameters
+
+
 def resolve(name: str, *, root: Path, place: str) -> Callable[..., Any]:
     """The function that `module:function` names.
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.cli import inspect, run
+from harness.cli import across, inspect, run, versions
 from harness.errors import HarnessError
 
 EPILOG = """exit status:
@@ -60,6 +60,32 @@ def _parser() -> argparse.ArgumentParser:
 
     check = _command(commands, "check", inspect.check_cases, "check cases here and now, without pytest")
     check.add_argument("case", nargs="+", metavar="CASE", help="a case's name; * and ? as in file names")
+
+    trace = _command(commands, "trace", across.trace_side, "run one side of a case and write what it computes")
+    trace.add_argument("case", metavar="CASE", help="a case's name")
+    trace.add_argument("--side", choices=["reference", "port"], required=True, help="the other is not built")
+    trace.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="NAME.safetensors")
+    trace.add_argument("--inputs", type=Path, metavar="FILE", help="run it on the inputs of this trace")
+    trace.add_argument(
+        "--no-float64", dest="float64", action="store_false", help="the model's own type alone: less time and memory"
+    )
+
+    comparing = _command(commands, "compare", across.compare_files, "compare traces from other environments")
+    comparing.add_argument("reference", metavar="A", help="a trace, or the case whose reference is run here")
+    comparing.add_argument("port", metavar="B", help="a trace, or the case whose port is run here")
+    comparing.add_argument("--mapping", type=Path, metavar="FILE.toml", help="names, instead of what the case says")
+
+    bisect = _command(
+        commands, "bisect-version", versions.bisect_version, "find the version of a package that changed a side"
+    )
+    bisect.add_argument("case", metavar="CASE", help="a case's name")
+    bisect.add_argument(
+        "--package", nargs=3, required=True, metavar=("NAME", "FIRST", "LAST"), help="such as transformers 4.57.6 5.0.0"
+    )
+    bisect.add_argument("--side", choices=["reference", "port"], default="reference", help="default: reference")
+    bisect.add_argument("--traces", type=Path, metavar="DIR", help="where to keep the traces (default: the cache)")
+    bisect.add_argument("--find-links", action="append", default=[], metavar="DIR", help="as for pip")
+    bisect.add_argument("--no-index", action="store_true", help="as for pip")
 
     report = _command(commands, "report", inspect.rebuild_report, "write the report of a run, even of a killed one")
     report.add_argument("folder", type=Path, metavar="DIR", help="the run's folder")

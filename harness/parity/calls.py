@@ -259,7 +259,8 @@ def _repeated(reference: Array, port: Array) -> Layout | None:
     first = tuple(slice(0, 1) if other == 1 else slice(None) for other in port.shape)
     if not np.array_equal(np.broadcast_to(reference[first], reference.shape), reference):
         return None
-    return lambda array: np.broadcast_to(array[first], port.shape)
+    shape = port.shape  # and not the port's array, which would stay in memory
+    return lambda array: np.broadcast_to(array[first], shape)
 
 
 def _resized(reference: Array, port: Array, first: Sequence[tuple[int, ...]]) -> Layout | None:

@@ -5,24 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from harness.adapters.choose import adapt
-from harness.adapters.protocols import Runs
-from harness.cases.mapping import translate, translate_all
 from harness.errors import RunError, SpecError, closest
-from harness.parity.align import Alignment, align
-from harness.parity.compare import Array, Difference, Verdict, compare
+from harness.parity.compare import Verdict
 from harness.parity.comparison import Comparison
 from harness.parity.examine import Further, examine, repeated
-from harness.parity.judge import Line, Mask, mask_for
+from harness.parity.judge import Line, Mask
+from harness.parity.meeting import Meeting, Names, conclude, explained, numbered
 from harness.parity.naming import Shapes, propose_names
 from harness.parity.precision import PRECISIONS, precision_lines
-from harness.parity.trace import Trace, record
-from harness.parity.wide import explain
+from harness.parity.trace import record
 from harness.tolerance import Tolerance
 
 CHECKS = ("forward", "float64", "gradients", "decode", "train")
@@ -87,7 +83,7 @@ def check(
     own = "highest" if precision in PRECISIONS else precision
     sides = [adapt(side, device=device, precision=own, place=name) for side in (reference, port)]
     seconds: dict[str, float] = {}
-    names = _Names(declared=tuple(outputs), mapping=mapping or {}, unmatched=unmatched or ({}, {}), place=name)
+    names = Names(declared=tuple(outputs), mapping=mapping or {}, unmatched=unmatched or ({}, {}), place=name)
     found = []
     shapes: tuple[Shapes, Shapes] = ({}, {})
     lines: list[Line] = []
@@ -95,7 +91,7 @@ def check(
         masks = valid_masks(call, valid, name)
         with timed(seconds, "run reference", progress):
             traces = [record(sides[0], call)]
-        meeting = _Meeting(traces[0], names, tolerance, masks)
+        meeting = Meeting(traces[0], names, tolerance, masks)
         with timed(seconds, "run port, compare", progress):
             traces.append(record(sides[1], call, meet=meeting.meet))
             compared = meeting.conclude(traces[1])
@@ -104,8 +100,8 @@ def check(
                 lines += repeated(sides, call, traces)
         if "float64" in checks:
             with timed(seconds, "float64", progress):
-                compared = _explained(compared, sides, call, traces[0], masks)
-        found.append(_numbered(compared, number))
+                compared = explained(compared, sides, call, traces[0], masks)
+        found.append(numbered(compared, number))
         if number == 1:
             shapes = (dict(traces[0].shapes), dict(traces[1].shapes))
         del traces
@@ -144,7 +140,7 @@ def check(
     if mapping is not None and alignment.unmatched:
         complaints.append(f"{len(alignment.unmatched)} taps are unmatched: map them, or name them with a reason")
     every_output = tuple(pair for call in found for pair in call.outputs)
-    verdict, reason = _conclude(every_output, complaints, lines)
+    verdict, reason = conclude(every_output, complaints, lines)
     refused = [call.refusal for call in found if call.refusal]
     refusals = {"float64": refused[0]} if refused else {}
     not_asked = {check_name: "not asked for" for check_name in CHECKS if check_name not in checks}
@@ -180,151 +176,6 @@ def timed(seconds: dict[str, float], step: str, progress: Callable[[str], None] 
     start = time.perf_counter()
     yield
     seconds[step] = seconds.get(step, 0.0) + time.perf_counter() - start
-
-
-@dataclass(frozen=True, slots=True)
-class _Names:
-    """Which names are compared with which."""
-
-    declared: tuple[str, ...]
-    mapping: Mapping[str, str]
-    unmatched: tuple[Mapping[str, str], Mapping[str, str]]
-    place: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """What the comparison of one call gave; a complaint is an output that could not be compared."""
-
-    outputs: tuple[Difference, ...]
-    taps: tuple[Difference, ...]
-    complaints: tuple[str, ...]
-    alignment: Alignment
-    islands: tuple[str, ...] = ()
-    refusal: str = ""
-
-
-def _explained(
-    compared: _Call, sides: Sequence[Runs], inputs: Mapping[str, Any], reference: Trace, masks: Mask
-) -> _Call:
-    found = explain(compared.outputs, sides[0], sides[1], inputs, reference_outputs=reference.outputs, masks=masks)
-    return replace(compared, outputs=found.outputs, islands=found.islands, refusal=found.refusal)
-
-
-def _numbered(compared: _Call, number: int) -> _Call:
-    """The call with its names marked `@number`, from the second on."""
-    if number == 1:
-        return compared
-
-    def marked(pairs: tuple[Difference, ...]) -> tuple[Difference, ...]:
-        return tuple(
-            replace(pair, name=f"{pair.name}@{number}", port_name=f"{pair.port_name}@{number}") for pair in pairs
-        )
-
-    return replace(compared, outputs=marked(compared.outputs), taps=marked(compared.taps))
-
-
-class _Meeting:
-    """Compares each tap of the port when it comes, so that only the reference's trace is ever whole."""
-
-    def __init__(self, reference: Trace, names: _Names, tolerance: Tolerance, masks: Mask) -> None:
-        self.reference, self.names, self.tolerance, self.masks = reference, names, tolerance, masks
-        translated = translate_all(reference.shapes, names.mapping, also=tuple(reference.outputs), place=names.place)
-        self.sources = {target: name for name, target in translated.items()}
-        self.taps: dict[str, Difference] = {}
-
-    def meet(self, port_name: str, array: Array) -> None:
-        """Compare a tap of the port, if the reference has one of its name and shape."""
-        name = self.sources.get(port_name)
-        if name is not None and self.reference.shapes[name] == array.shape:
-            tap = self.reference.taps[name]
-            self.taps[name] = self._difference(tap, array, (name, port_name), _scaled(self.tolerance, tap))
-
-    def conclude(self, port: Trace) -> _Call:
-        """What the call gave, the outputs included."""
-        names, reference = self.names, self.reference
-        alignment = align(
-            reference.shapes,
-            port.shapes,
-            mapping=names.mapping,
-            also=tuple(reference.outputs),
-            excuse_reference=names.unmatched[0],
-            excuse_port=names.unmatched[1],
-            place=names.place,
-        )
-        pairs, complaints = _pair_outputs(tuple(reference.outputs), tuple(port.outputs), names)
-        return _Call(
-            outputs=tuple(
-                self._difference(reference.outputs[a], port.outputs[b], (a, b), self.tolerance) for a, b in pairs
-            ),
-            taps=tuple(self.taps[name] for name, _ in alignment.pairs),
-            complaints=tuple(complaints),
-            alignment=alignment,
-        )
-
-    def _difference(self, left: Array, right: Array, names: tuple[str, str], tolerance: Tolerance) -> Difference:
-        mask = mask_for(names[0], left, self.masks)
-        return compare(left, right, tolerance=tolerance, name=names[0], port_name=names[1], valid=mask)
-
-
-def _scaled(tolerance: Tolerance, tap: Array) -> Tolerance:
-    """The tolerance for a tap, which has no contract: times its scale where that is above 1.
-
-    Inside a correct model activations reach thousands, and float32 rounds them by more than the contract allows.
-    """
-    scale = float(np.max(np.abs(tap), initial=0.0, where=np.isfinite(tap)))
-    if scale <= 1:
-        return tolerance
-    return Tolerance(atol=tolerance.atol * scale, rtol=tolerance.rtol, reason="times the scale of the tap")
-
-
-def _pair_outputs(
-    reference: tuple[str, ...], port: tuple[str, ...], names: _Names
-) -> tuple[list[tuple[str, str]], list[str]]:
-    """Declared outputs, or else all of either side, as pairs; and a complaint for each that a side lacks.
-
-    Where nothing is declared and each side has one output, the two are a pair, however they are called.
-    """
-    if not names.declared and len(reference) == len(port) == 1:
-        return [(reference[0], port[0])], []
-    wanted = {name: translate(name, names.mapping) for name in names.declared or reference}
-    if not names.declared:
-        wanted |= {name: name for name in port if name not in wanted.values()}
-    pairs, complaints = [], []
-    for name, target in wanted.items():
-        if name not in reference:
-            complaints.append(f"output {name!r} is missing in the reference, which has {_listed(reference)}")
-        if target not in port:
-            complaints.append(f"output {target!r} is missing in the port, which has {_listed(port)}")
-        if name in reference and target in port:
-            pairs.append((name, target))
-    return pairs, complaints
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names)) or "none"
-
-
-def _conclude(outputs: Sequence[Difference], complaints: Sequence[str], lines: Sequence[Line]) -> tuple[Verdict, str]:
-    """The worst verdict of an output or a line. A fault that was seen stays seen, whatever could not be compared."""
-    every = [(each.name, each.verdict, each.reason) for each in outputs]
-    every += [(f"{line.check}, {line.probe}", line.verdict, line.reason) for line in lines]
-    for verdict in (Verdict.DIVERGE, Verdict.WITHIN_TOLERANCE):
-        if any(each[1] is verdict for each in every):
-            faulty = [f"{name}: {reason}" for name, its, reason in every if its in (Verdict.DIVERGE, verdict)]
-            return verdict, "; ".join([*faulty[:SHOWN], *_more(faulty), *complaints])
-    unclear = [f"{name}: {reason}" for name, verdict, reason in every if verdict is Verdict.INCONCLUSIVE]
-    if complaints or unclear or not outputs:
-        return Verdict.INCONCLUSIVE, "; ".join([*complaints, *unclear]) or "nothing was compared"
-    return Verdict.AGREE, ""
-
-
-SHOWN = 2
-"""Faults that the reason spells out; the lines of the result have all."""
-
-
-def _more(faulty: Sequence[str]) -> list[str]:
-    return [f"and {len(faulty) - SHOWN} more"] if len(faulty) > SHOWN else []
 
 
 def valid_masks(call: Mapping[str, Any], valid: str, place: str) -> Mask:

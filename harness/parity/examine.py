@@ -45,16 +45,24 @@ class Further:
 
 def repeated(sides: Sequence[Runs], call: Mapping[str, Any], traces: Sequence[Trace]) -> list[Line]:
     """A line for each side that puts out something else when it is run once more, without taps."""
+    return [
+        line
+        for side, trace, who in zip(sides, traces, ("reference", "port"), strict=True)
+        for line in repeated_by(side, call, trace, who)
+    ]
+
+
+def repeated_by(side: Runs, call: Mapping[str, Any], trace: Trace, who: str) -> list[Line]:
+    """A line for each output of one side that is another when it is run once more, without taps."""
     lines = []
-    for side, trace, who in zip(sides, traces, ("reference", "port"), strict=True):
-        again = side.run(call)
-        for name, array in trace.outputs.items():
-            if array.dtype.kind not in "fc" or name not in again or again[name].shape != array.shape:
-                continue
-            apart = largest(array.astype(np.float64) - again[name].astype(np.float64))
-            if apart > SAME_RUN * largest(array):
-                reason = f"two runs of the {who} differ by {apart:.3g} in {name}: it draws random numbers, or taps it"
-                lines.append(Line("preflight", "the same twice", Verdict.INCONCLUSIVE, reason, apart, where=name))
+    again = side.run(call)
+    for name, array in trace.outputs.items():
+        if array.dtype.kind not in "fc" or name not in again or again[name].shape != array.shape:
+            continue
+        apart = largest(array.astype(np.float64) - again[name].astype(np.float64))
+        if apart > SAME_RUN * largest(array):
+            reason = f"two runs of the {who} differ by {apart:.3g} in {name}: it draws random numbers, or taps it"
+            lines.append(Line("preflight", "the same twice", Verdict.INCONCLUSIVE, reason, apart, where=name))
     return lines
 
 

@@ -117,7 +117,7 @@ def locate(
         view = forced(run, reference, run(1), {name: _reversed(pair) for name, pair in pairs.items()}, masks)
     view, blames, wrong = _settled(run, view, moved)
     modules = tuple(_row(view, name, *wrong) for name in view.pairs if name)
-    faulty = {path: _faulty(view, each, check, probe) for path, each in blames.items()}
+    faulty = {path: blamed(view, each, check, probe) for path, each in blames.items()}
     for each in (*_parameters(view, gradients, pairing, check, probe), *_draws(sides, view, check, probe)):
         faulty.setdefault(each.path, each)
     held = [weights_of(side, state) for side, state in zip(sides, states, strict=True)]
@@ -297,7 +297,8 @@ def _plain(name: str) -> str:
     return name.split("#")[0]
 
 
-def _faulty(view: View, blames: Sequence[Blame], check: str, probe: str) -> Faulty:
+def blamed(view: View, blames: Sequence[Blame], check: str, probe: str) -> Faulty:
+    """What is said of the module of these blames; the first counts."""
     first = blames[0]
     apart, leaf = first.apart, first.leaf
     pair = view.pairs[first.call]

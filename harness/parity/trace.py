@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.adapters.protocols import Runs
-from harness.errors import RunError, origin
+from harness.errors import HarnessError, RunError, origin
 
 Array = npt.NDArray[Any]
 
@@ -66,7 +66,7 @@ def record(
     start = time.perf_counter()
     try:
         outputs = model.run(inputs, tap=keep)
-    except RunError:
+    except HarnessError:
         raise
     except Exception as error:
         raise RunError(

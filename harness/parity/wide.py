@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.adapters.protocols import Runs, State, Wide
+from harness.adapters.protocols import Runs, State, UnsupportedError, Wide
 from harness.parity.compare import Array, Difference, Verdict
 from harness.parity.floor import DRAWS, EXACT, FACTOR, STORED, Rounding, allow_stored, measure
 from harness.parity.judge import Mask, mask_for
@@ -37,10 +37,10 @@ def explain(
     outputs: compared in float32, on `inputs`. reference_outputs: what the reference put out there.
     Without float64 on the reference's side nothing is judged; without it on the port's, the floor alone judges.
     """
-    ref, refusal = _run(reference, inputs)
+    ref, refusal = run_wide(reference, inputs)
     if ref is None:
         return Explained(tuple(outputs), refusal=f"the reference {refusal}")
-    got, refusal = _run(port, inputs)
+    got, refusal = run_wide(port, inputs)
     islands = tuple(f"reference: {place}" for place in ref.islands)
     islands += tuple(f"port: {place}" for place in (got.islands if got else ()))
     nudged: list[tuple[Wide, Wide]] = []
@@ -68,10 +68,12 @@ def explain(
     return Explained(tuple(judged), islands, f"the port {refusal}" if refusal else "")
 
 
-def _run(side: Runs, inputs: Mapping[str, Any]) -> tuple[Wide | None, str]:
+def run_wide(side: Runs, inputs: Mapping[str, Any]) -> tuple[Wide | None, str]:
     """The run in float64, or why there is none: a model may hold what has no float64, and its float32 stays judged."""
     try:
         found = side.run_wide(inputs)
+    except UnsupportedError as error:
+        return None, str(error)
     except Exception as error:
         return None, f"raised {type(error).__name__} in float64: {error}"
     refusal = stays_short(found)

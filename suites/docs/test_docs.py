@@ -57,6 +57,12 @@ def test_commands_from_a_fresh_clone(tmp_path, monkeypatch):
     assert (tmp_path / "clone/reports/latest/index.html").exists()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("text", blocks("bash", marked=("with a package index",)))
+def test_commands_with_a_package_index(text):
+    run(text, ROOT)
+
+
 @pytest.mark.parametrize("text", blocks("python"))
 def test_examples(text, pytester):
     """An example with tests is run by pytest in a folder of its own, any other as a script."""

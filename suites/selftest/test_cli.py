@@ -26,7 +26,17 @@ def run(toys, monkeypatch, capsys):
 def test_help_names_the_commands_and_the_exit_statuses(run):
     status, text, _ = run("--help")
     assert status == 0
-    for word in ("run", "list", "check", "report", "exit status:", "inconclusive"):
+    for word in (
+        "run",
+        "list",
+        "check",
+        "trace",
+        "compare",
+        "bisect-version",
+        "report",
+        "exit status:",
+        "inconclusive",
+    ):
         assert word in text
     assert max(map(len, text.splitlines())) <= 80
 
