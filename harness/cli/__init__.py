@@ -61,6 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     check = _command(commands, "check", inspect.check_cases, "check cases here and now, without pytest")
     check.add_argument("case", nargs="+", metavar="CASE", help="a case's name; * and ? as in file names")
 
+    planting = _command(commands, "sensitivity", inspect.plant_faults, "plant faults: which would a case catch?")
+    planting.add_argument("case", nargs="+", metavar="CASE", help="a case's name; * and ? as in file names")
+
     report = _command(commands, "report", inspect.rebuild_report, "write the report of a run, even of a killed one")
     report.add_argument("folder", type=Path, metavar="DIR", help="the run's folder")
     return parser

@@ -1,4 +1,4 @@
-"""Check a case from its file: fetch, build, compare."""
+"""Check a case from its file: fetch, build, compare; or plant faults in its port."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from harness.cases.spec import Case
 from harness.environment import release_memory
 from harness.parity.check import check, timed
 from harness.parity.comparison import Comparison
+from harness.parity.sensitivity import Sensitivity, sensitivity
 from harness.settings import Repository
 
 
@@ -24,16 +25,7 @@ def check_case(case: Case, repository: Repository, *, progress: Callable[[str], 
         RunError: a side raised when it was run. DeviceError: its device is not here.
     """
     seconds: dict[str, float] = {}
-    available: dict[str, Any] = {}
-    for keyword, name in case.artifacts.items():
-        with timed(seconds, f"fetch {name}", progress):
-            available[keyword] = fetch(find_artifact(repository, name), root=repository.root, progress=progress)
-    built: dict[str, Any] = {}
-    for part, factory in (("inputs", case.inputs), ("reference", case.reference), ("port", case.port)):
-        with timed(seconds, f"build {part}", progress):
-            given = available | ({"reference": built["reference"]} if part == "port" else {})
-            built[part] = build(factory, given, root=repository.root, place=f"case {case.name!r}, {part}")
-            release_memory()
+    built, available = _built(case, repository, seconds, progress)
     comparison = check(
         built["reference"],
         built["port"],
@@ -54,6 +46,53 @@ def check_case(case: Case, repository: Repository, *, progress: Callable[[str], 
     built.clear()
     release_memory()
     return replace(comparison, seconds=seconds | dict(comparison.seconds))
+
+
+def case_sensitivity(
+    case: Case, repository: Repository, *, progress: Callable[[str], None] | None = None
+) -> Sensitivity:
+    """Which faults of the catalogue the case would catch, planted in its port; with the case's floor.
+
+    Raises:
+        RunError: the case does not agree as it is, or nothing could be planted. And what `check_case` raises.
+    """
+    built, available = _built(case, repository, {}, progress)
+    found = sensitivity(
+        built["reference"],
+        built["port"],
+        built["inputs"],
+        mapping=case.mapping,
+        tolerance=case.tolerance,
+        outputs=case.outputs,
+        valid=case.valid,
+        device=case.device,
+        checks=case.checks,
+        convert=_convert(case, available, repository),
+        seed=case.seed,
+        floor=case.sensitivity,
+        name=case.name,
+        progress=progress,
+    )
+    built.clear()
+    release_memory()
+    return found
+
+
+def _built(
+    case: Case, repository: Repository, seconds: dict[str, float], progress: Callable[[str], None] | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The case's inputs, reference and port; and its artifacts, by keyword."""
+    available: dict[str, Any] = {}
+    for keyword, name in case.artifacts.items():
+        with timed(seconds, f"fetch {name}", progress):
+            available[keyword] = fetch(find_artifact(repository, name), root=repository.root, progress=progress)
+    built: dict[str, Any] = {}
+    for part, factory in (("inputs", case.inputs), ("reference", case.reference), ("port", case.port)):
+        with timed(seconds, f"build {part}", progress):
+            given = available | ({"reference": built["reference"]} if part == "port" else {})
+            built[part] = build(factory, given, root=repository.root, place=f"case {case.name!r}, {part}")
+            release_memory()
+    return built, available
 
 
 def _convert(case: Case, available: dict[str, Any], repository: Repository) -> Callable[[Any], Any] | None:
