@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from harness.adapters.protocols import Call
+from harness.cases.probes import CONTEXTS
 from harness.parity.calls import allowed
 from harness.parity.causes.attention import BASES, FUSED, KEY, QUERY, VALUE, Attention
 from harness.parity.compare import Array
@@ -55,8 +56,11 @@ class Known:
         form = replace(self.form, causal=False) if "seen mask" in inputs else self.form
         right = now.reshape(*now.shape[:2], -1)
         known = evidence(watched, of, right, inputs=inputs, inside=inside, child=name if self.child else "")
-        with np.errstate(all="ignore"):
-            made = form(known)
+        try:
+            with np.errstate(all="ignore"):
+                made = form(known)
+        except ValueError:  # the module's arrays are of other sizes than the form's
+            return None
         return None if made is None or made.size != now.size else made.reshape(now.shape)
 
     def array(self, watched: Watched, name: str) -> Array | None:
@@ -80,10 +84,10 @@ def _inputs(
 ) -> dict[str, Any] | None:
     """What the module is given, rotary angles that it makes itself, and its mask as one for pairs of tokens."""
     inputs = dict(call.inputs)
-    tokens = next((c.outputs[""].shape for c in inside.values() if "" in c.outputs), None)
-    if tokens is None or len(tokens) != 3:
+    shapes = [_shape(inside, names) for names in (QUERY, KEY)]
+    if any(len(shape) != 3 for shape in shapes):
         return None
-    batch, length = tokens[:2]
+    batch, length, keys = *shapes[0][:2], shapes[1][1]
     if base:
         positions = first_whole(replace(call, inputs={n: a for n, a in inputs.items() if "position" in n}))
         positions = np.arange(length)[None] if positions is None else positions
@@ -93,20 +97,27 @@ def _inputs(
         inputs |= {"position_embeddings[0]": np.cos(whole), "position_embeddings[1]": np.sin(whole)}
     if seen is None and not form.causal:
         return inputs
-    found = _pairs(inputs, (batch, length), causal=form.causal)
+    found = _pairs(inputs, (batch, length, keys), causal=form.causal)
     if found is None:
         return inputs if seen is None else None
-    rows, columns = np.indices((length, length))
+    rows, columns = np.indices((length, keys))
     may = found if seen is None else np.broadcast_to(seen(found, rows, columns), found.shape)
     kept = {n: a for n, a in inputs.items() if not (isinstance(a, np.ndarray) and ("mask" in n or "bias" in n))}
     return {**kept, "seen mask": may}
 
 
-def _pairs(inputs: Mapping[str, Any], shape: tuple[int, int], *, causal: bool) -> Array | None:
-    """Where one may see (batch, 1, tokens, tokens); None where the mask is of another kind."""
-    batch, length = shape
-    rows, columns = np.indices((length, length))
-    seen = np.ones((batch, 1, length, length), bool)
+def _shape(inside: Mapping[str, Call], names: Sequence[str]) -> tuple[int, ...]:
+    """Of what a projection puts out: that of these names, or one that makes all three."""
+    by_last = {path_of(child).rpartition(".")[2]: call for child, call in inside.items() if "" in call.outputs}
+    found = next((by_last[each] for each in (*names, *FUSED) if each in by_last), None)
+    return () if found is None else found.outputs[""].shape
+
+
+def _pairs(inputs: Mapping[str, Any], shape: tuple[int, int, int], *, causal: bool) -> Array | None:
+    """Where one may see (batch, 1, tokens, keys); None where the mask is of another kind."""
+    batch, length, keys = shape
+    rows, columns = np.indices((length, keys))
+    seen = np.ones((batch, 1, length, keys), bool)
     masks = [a for n, a in inputs.items() if isinstance(a, np.ndarray) and ("mask" in n or "bias" in n) and a.ndim > 1]
     for mask in masks[:1]:
         if mask.dtype.kind == "f" and mask.ndim == 4:
@@ -115,9 +126,9 @@ def _pairs(inputs: Mapping[str, Any], shape: tuple[int, int], *, causal: bool) -
             may = mask > -1e4
         else:
             may = allowed(mask)
-        if may.ndim == 2 and may.shape == (batch, length):
+        if may.ndim == 2 and may.shape == (batch, keys):
             may = may[:, None, None, :]
-        if may.ndim != 4 or may.shape[1] != 1 or may.shape[-1] != length:
+        if may.ndim != 4 or may.shape[1] != 1 or may.shape[-1] != keys:
             return None
         seen = seen & may
     return seen & (columns <= rows) if causal else seen
@@ -148,6 +159,7 @@ def _forms(watched: Watched, inside: Mapping[str, Call]) -> Iterator[Attention]:
     split = [shape[-1] for shape in sizes if len(shape) == 4]
     first = next((a for c in inside.values() if (a := c.outputs.get("")) is not None), None)
     size = 0 if first is None else int(np.prod(first.shape[2:]))
+    size = size // 3 if any(path_of(child).rpartition(".")[2] in FUSED for child in inside) else size
     heads = [int(watched.settings[key]) for key in HEADS if isinstance(watched.settings.get(key), int)]
     widths = [*split, *(size // each for each in heads if each and size % each == 0)]
     widths += [each for each in range(1, size + 1) if size % each == 0] if not widths and size <= SMALL else []
@@ -192,14 +204,20 @@ def attention_faults(watched: Watched, name: str) -> Iterator[Fault]:
     )
     yield fault("attention scale", "it is doubled", formed(scale=2 * usual))
     yield fault("softmax axis", "over the queries", formed(over_queries=True))
-    heads = size // width
-    if heads > 1:
+    rotated = bool(known.base) or "position_embeddings[0]" in call.inputs
+    if size > width:
         yield fault("head split order", "heads are split width first", formed(heads_first=not form.heads_first))
-        if width % 2 == 0:
+        if width % 2 == 0 and not rotated:
             yield fault("number of heads", "twice as many", formed(width=width // 2, scale=usual))
+    if _groups(watched, name):
         yield fault("groups tiled", "groups of keys are tiled", formed(tiled=not form.tiled))
-    yield from _masked(known, fault, formed, causal=form.causal)
-    if known.base or "position_embeddings[0]" in call.inputs:
+    limits = [limit for key in CONTEXTS if isinstance(limit := watched.settings.get(key), int) and limit > 0]
+    windows = [window for window in WINDOWS if window < min(limits, default=window + 1)]
+    # Attention of one text to another is neither causal nor has it a window.
+    itself = _shape(watched.inside(name), QUERY)[1] == _shape(watched.inside(name), KEY)[1]
+    yield from _masked(known, fault, formed, masked=_takes_mask(watched, call), causal=form.causal)
+    yield from _along(known, fault, windows, causal=form.causal) if itself else ()
+    if rotated:
         base = next(each for each in BASES if each != known.base)
         yield fault("rotary pairing", "neighbours are rotated", formed(paired=not form.paired))
         yield fault("rotary not applied", "keys are not rotated", formed(rotate="query"))
@@ -207,33 +225,52 @@ def attention_faults(watched: Watched, name: str) -> Iterator[Fault]:
         yield fault("rotary base", "another", formed(base=base if known.base else 5 * BASES[1]))
 
 
-def _masked(
-    known: Known, fault: Callable[..., Fault], formed: Callable[..., Known], *, causal: bool
-) -> Iterator[Fault]:
-    def seeing(seen: Seen) -> Known:
-        return replace(known, seen=seen)
+def _groups(watched: Watched, name: str) -> bool:
+    """Whether keys are fewer than queries."""
+    query, key = (_shape(watched.inside(name), names) for names in (QUERY, KEY))
+    return query[:2] == key[:2] and np.prod(key[2:]) < np.prod(query[2:])
 
+
+def _masked(
+    known: Known,
+    fault: Callable[..., Fault],
+    formed: Callable[..., Known],
+    *,
+    masked: bool,
+    causal: bool,
+) -> Iterator[Fault]:
     def ignored(seen: Array, rows: Array, columns: Array) -> Array:
         return np.ones_like(seen) & (columns <= rows if causal else True)
 
     def inverted(seen: Array, rows: Array, columns: Array) -> Array:
         return ~seen & (columns <= rows if causal else True)
 
-    yield fault("mask ignored", "by the attention", seeing(ignored), NO_PADDING)
-    yield fault("mask inverted", "by the attention", seeing(inverted))
-    for fill in (-1.0, -10.0):
-        what = f"masked scores are lowered by {-fill:g}"
-        yield fault("mask value", what, formed(fill=fill), "" if causal else NO_PADDING)
-    yield fault("mask after softmax", "it hides weights", formed(after_softmax=True), "" if causal else NO_PADDING)
+    if masked:
+        yield fault("mask ignored", "by the attention", replace(known, seen=ignored), NO_PADDING)
+        yield fault("mask inverted", "by the attention", replace(known, seen=inverted), NO_PADDING)
+    if masked or causal:
+        unseen = "" if causal else NO_PADDING
+        for fill in (-1.0, -10.0):
+            yield fault("mask value", f"masked scores are lowered by {-fill:g}", formed(fill=fill), unseen)
+        yield fault("mask after softmax", "it hides weights", formed(after_softmax=True), unseen)
+
+
+def _along(known: Known, fault: Callable[..., Fault], windows: Sequence[int], *, causal: bool) -> Iterator[Fault]:
+    """Which tokens of a text see which."""
     if causal:
-        yield fault("causal mask missing", "later tokens are seen", seeing(_all_keys))
-        yield fault("causal off by one", "the next token is seen", seeing(_the_next))
-        yield fault("causal off by one", "a token does not see itself", seeing(_not_itself))
+        yield fault("causal mask missing", "later tokens are seen", replace(known, seen=_all_keys))
+        yield fault("causal off by one", "the next token is seen", replace(known, seen=_the_next))
+        yield fault("causal off by one", "a token does not see itself", replace(known, seen=_not_itself))
     else:
-        yield fault("causal mask added", "later tokens are hidden", seeing(_no_later))
-    for window in WINDOWS:
-        near = seeing(partial(_near, window))
+        yield fault("causal mask added", "later tokens are hidden", replace(known, seen=_no_later))
+    for window in windows:
+        near = replace(known, seen=partial(_near, window))
         yield fault("window", f"{window} tokens are seen", near, f"no input is longer than {window}")
+
+
+def _takes_mask(watched: Watched, call: Call) -> bool:
+    given = any("mask" in name and isinstance(a, np.ndarray) and a.ndim > 1 for name, a in call.inputs.items())
+    return given or bool(watched.masks) or bool({"attention_mask", "decoder_attention_mask"} & watched.accepts)
 
 
 def _all_keys(seen: Array, _rows: Array, _columns: Array) -> Array:

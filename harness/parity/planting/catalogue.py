@@ -41,11 +41,18 @@ def faults_for(watched: Watched, *, places: int = PLACES) -> tuple[list[Fault], 
     absent = {} if found else {"inputs": "the port takes no mask, positions or token types"}
     names = list(_representatives(watched, places))
     for family, (make, why) in FAMILIES.items():
-        made = [fault for name in names for fault in make(watched, name)]
+        made = [fault for name in names for fault in _made(make, watched, name)]
         found += made
         if not made:
             absent[family] = why if watched.calls else "the port is a function, into which nobody sees"
     return spread(found, places), absent
+
+
+def _made(make: Family, watched: Watched, name: str) -> list[Fault]:
+    try:
+        return list(make(watched, name))
+    except (ValueError, TypeError, IndexError, KeyError, ArithmeticError):
+        return []  # the module is of another kind than the family is about
 
 
 def _representatives(watched: Watched, places: int) -> Iterator[str]:

@@ -25,7 +25,8 @@ def input_faults(watched: Watched) -> Iterator[Fault]:
         yield _fault("mask moved", "it is moved by one", name, lambda a: np.roll(a, 1, axis=-1), NO_PADDING)
     if _taken(watched, "position_ids"):
         yield _fault("positions ignored", "they are counted from 0", "position_ids", _counted, FROM_ZERO)
-    if _taken(watched, "token_type_ids"):
+    types = watched.settings.get("type_vocab_size")
+    if "token_type_ids" in watched.inputs or (types and "token_type_ids" in watched.accepts):
         yield _fault("token types ignored", "the default is taken", "token_type_ids", np.zeros_like, ONE_TYPE)
 
 

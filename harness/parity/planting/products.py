@@ -102,7 +102,8 @@ def product_faults(watched: Watched, name: str) -> Iterator[Fault]:
         wrong = Product(known.weight, known.turned, known.axes, change)
         return Fault(cause, what, path, shifted(Site(name), known, wrong), unseen)
 
-    if bias is not None:
+    # A key's bias adds the same to all scores of a row, and no softmax sees it.
+    if bias is not None and path.rpartition(".")[2] not in KEY:
         yield fault("bias missing", "it is never added", lambda m, _: (m, None), "its bias is 0 everywhere")
     if matrix.shape[0] == matrix.shape[1]:
         yield fault("kernel transposed", "it is square", lambda m, b: (m.T, b))
