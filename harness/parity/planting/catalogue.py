@@ -56,11 +56,11 @@ def _made(make: Family, watched: Watched, name: str) -> list[Fault]:
 
 
 def _representatives(watched: Watched, places: int) -> Iterator[str]:
-    """Of the calls whose paths differ by numbers alone, the first and, for two places, the last."""
-    groups: dict[str, list[str]] = {}
-    for name in watched.calls:
+    """Of the calls of one class whose paths differ by numbers alone, the first and, for two places, the last."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for name, call in watched.calls.items():
         if name == path_of(name):
-            groups.setdefault(re.sub(r"\d+", "*", name), []).append(name)
+            groups.setdefault((call.kind, re.sub(r"\d+", "*", name)), []).append(name)
     kept = {name for group in groups.values() for name in _ends(group, places)}
     yield from (name for name in watched.calls if name in kept)
 
