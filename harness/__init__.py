@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from harness.cases.spec import Case, find_cases, read_case
     from harness.errors import HarnessError
     from harness.parity.across import compare_traces
-    from harness.parity.case import check_case
+    from harness.parity.case import case_sensitivity, check_case
     from harness.parity.check import check
     from harness.parity.compare import Difference, Verdict
     from harness.parity.comparison import Comparison
     from harness.parity.recording import trace
+    from harness.parity.sensitivity import Sensitivity, sensitivity
     from harness.settings import Repository, find_repository
     from harness.tolerance import Tolerance
 
@@ -30,14 +31,17 @@ _HOMES = {
     "Difference": "harness.parity.compare",
     "HarnessError": "harness.errors",
     "Repository": "harness.settings",
+    "Sensitivity": "harness.parity.sensitivity",
     "Tolerance": "harness.tolerance",
     "Verdict": "harness.parity.compare",
+    "case_sensitivity": "harness.parity.case",
     "check": "harness.parity.check",
     "check_case": "harness.parity.case",
     "compare_traces": "harness.parity.across",
     "find_cases": "harness.cases.spec",
     "find_repository": "harness.settings",
     "read_case": "harness.cases.spec",
+    "sensitivity": "harness.parity.sensitivity",
     "trace": "harness.parity.recording",
 }
 
@@ -47,14 +51,17 @@ __all__ = [
     "Difference",
     "HarnessError",
     "Repository",
+    "Sensitivity",
     "Tolerance",
     "Verdict",
+    "case_sensitivity",
     "check",
     "check_case",
     "compare_traces",
     "find_cases",
     "find_repository",
     "read_case",
+    "sensitivity",
     "trace",
 ]
 

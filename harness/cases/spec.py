@@ -60,6 +60,8 @@ class Case:
     seed: of the probes, the healthy weights, and everything else that is random.
     precision: "highest" runs matrix products in full float32; "default" leaves each framework its own; "bfloat16" and
         "float16" claim half precision besides.
+    sensitivity: the share of the catalogue's faults, planted in the port, that the case's own inputs must catch; see
+        `harness sensitivity`.
     """
 
     name: str
@@ -79,6 +81,11 @@ class Case:
     seed: int = 0
     mapping: Mapping[str, str] = field(default_factory=dict)
     unmatched: Unmatched = Unmatched()
+    sensitivity: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.sensitivity is not None and not 0 < self.sensitivity <= 1:
+            raise ValueError("want a share, above 0 and up to 1")
 
 
 def read_case(file: Path) -> Case:

@@ -61,6 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     check = _command(commands, "check", inspect.check_cases, "check cases here and now, without pytest")
     check.add_argument("case", nargs="+", metavar="CASE", help="a case's name; * and ? as in file names")
 
+    planting = _command(commands, "sensitivity", inspect.plant_faults, "plant faults: which would a case catch?")
+    planting.add_argument("case", nargs="+", metavar="CASE", help="a case's name; * and ? as in file names")
+
     trace = _command(commands, "trace", across.trace_side, "run one side of a case and write what it computes")
     trace.add_argument("case", metavar="CASE", help="a case's name")
     trace.add_argument("--side", choices=["reference", "port"], required=True, help="the other is not built")

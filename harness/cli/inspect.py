@@ -1,4 +1,4 @@
-"""`harness list`, `check` and `report`: look at what there is, one case at a time, or a run that is over."""
+"""`harness list`, `check`, `sensitivity` and `report`: what there is, one case at a time, a run that is over."""
 
 from __future__ import annotations
 
@@ -56,6 +56,26 @@ def check_cases(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(found[0] if len(found) == 1 else found, indent=2))
     return 1 if 1 in statuses else max(statuses)
+
+
+def plant_faults(options: argparse.Namespace) -> int:
+    """`harness sensitivity`: which faults of the catalogue each case would catch, as text or as JSON."""
+    from harness import environment, files
+    from harness.cases.spec import find_cases
+    from harness.parity.case import case_sensitivity
+
+    environment.prepare(files.cache_folder() / "jax")
+    repository = find_repository(Path.cwd())
+    found = []
+    for case in find_cases(repository, *options.case):
+        with progress(case.name, quiet=options.json) as say:
+            found.append(case_sensitivity(case, repository, progress=say))
+        if not options.json:
+            print(found[-1], "", sep="\n")
+    if options.json:
+        every = [each.to_dict() for each in found]
+        print(json.dumps(every[0] if len(every) == 1 else every, indent=2))
+    return 0 if all(each.enough for each in found) else 1
 
 
 def rebuild_report(options: argparse.Namespace) -> int:

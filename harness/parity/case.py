@@ -1,4 +1,4 @@
-"""Check a case from its file: fetch, build, compare; or trace one side of it, or compare one with a trace."""
+"""Check a case from its file: fetch, build, compare; plant faults in it; trace one side, or compare it with a trace."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from harness.parity.comparison import Comparison
 from harness.parity.playback import Playback
 from harness.parity.precision import PRECISIONS
 from harness.parity.recording import store
+from harness.parity.sensitivity import Sensitivity, sensitivity
 from harness.parity.stored import Claim, Stored
 from harness.parity.storing import LIMIT_BYTES
 from harness.settings import Repository
@@ -56,6 +57,35 @@ def check_case(case: Case, repository: Repository, *, progress: Progress = None)
     del inputs, reference, port
     release_memory()
     return replace(comparison, seconds=parts.seconds | dict(comparison.seconds))
+
+
+def case_sensitivity(case: Case, repository: Repository, *, progress: Progress = None) -> Sensitivity:
+    """Which faults of the catalogue the case would catch, planted in its port; with the case's floor.
+
+    Raises:
+        RunError: the case does not agree as it is, or nothing could be planted. And what `check_case` raises.
+    """
+    parts = _Parts(case, repository, progress)
+    inputs, reference = parts.inputs(), parts.reference()
+    found = sensitivity(
+        reference,
+        parts.port(reference),
+        inputs,
+        mapping=case.mapping,
+        tolerance=case.tolerance,
+        outputs=case.outputs,
+        valid=case.valid,
+        device=case.device,
+        checks=case.checks,
+        convert=parts.convert(),
+        seed=case.seed,
+        floor=case.sensitivity,
+        name=case.name,
+        progress=progress,
+    )
+    del inputs, reference
+    release_memory()
+    return found
 
 
 def trace_case(

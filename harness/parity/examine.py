@@ -88,7 +88,7 @@ def examine(
     lines: list[Line] = []
     not_taken: dict[str, str] = {}
     not_checked: dict[str, str] = {}
-    masks_of = _masks_of(valid)
+    masks_of = masks_by(valid)
 
     def collect(check: str, found: Any) -> None:
         for each in found:
@@ -103,32 +103,12 @@ def examine(
     pairing = Pairing(())
     if isinstance(reference, Holds) and isinstance(port, Holds):
         with step("link weights"):
-            pairing = pair_weights(reference.weights(), port.weights(), mapping)
-            refined: list[tuple[bool, Callable[[Study], Pairing]]] = [
-                (
-                    open_neutral(pairing, reference, port) and bool(set(checks) & {"float64", "gradients", "train"}),
-                    lambda found: linked_by_gradients(found, given, masks_of(call), seed=seed),
-                ),
-                (bool(doubtful(pairing, reference)), lambda found: without_idle(found, given)),
-            ]
-            for wanted, refine in refined:
-                try:
-                    if wanted:
-                        with study(reference, port, pairing, names=names, seed=seed) as found:
-                            pairing = refine(found)
-                except Exception as error:  # what a model cannot do is said again by the check that needs it
-                    notes = (*notes, f"weights are linked without a run: it raised {type(error).__name__}: {error}")
+            pairing, notes = link(
+                (reference, port), call, names=names, mapping=mapping, masks=masks_of(call), checks=checks, seed=seed
+            )
             notes = (*notes, *notes_on(reference, port, pairing))
             lines += half_precision_lines(sides)
-    settings = reference.settings() if isinstance(reference, Holds) else {}
-    probes = derive(
-        call,
-        accepts=_accepted(sides) or frozenset(call),
-        settings=settings,
-        seed=seed,
-        mask=valid,
-        padding_row=_framework(reference) == _framework(port),
-    )
+    probes = probes_for(sides, call, valid=valid, seed=seed)
     not_taken.update(probes.not_taken)
     with study(reference, port, pairing, names=names, seed=seed, convert=convert) as found:
         taken = [given]
@@ -166,6 +146,53 @@ def examine(
                     seed=seed,
                 )
     return Further(tuple(lines), notes, summary(pairing), pairing, not_taken, not_checked, diagnosis)
+
+
+def link(
+    sides: tuple[Any, Any],
+    call: Mapping[str, Any],
+    *,
+    names: Names,
+    mapping: Mapping[str, str],
+    masks: Mask,
+    checks: Sequence[str],
+    seed: int,
+) -> tuple[Pairing, tuple[str, ...]]:
+    """Which weight of the port, if both sides hold weights, holds which of the reference; and what could not be run."""
+    reference, port = sides
+    if not (isinstance(reference, Holds) and isinstance(port, Holds)):
+        return Pairing(()), ()
+    notes: tuple[str, ...] = ()
+    given = Probe("as given", call)
+    pairing = pair_weights(reference.weights(), port.weights(), mapping)
+    refined: list[tuple[bool, Callable[[Study], Pairing]]] = [
+        (
+            open_neutral(pairing, reference, port) and bool(set(checks) & {"float64", "gradients", "train"}),
+            lambda found: linked_by_gradients(found, given, masks, seed=seed),
+        ),
+        (bool(doubtful(pairing, reference)), lambda found: without_idle(found, given)),
+    ]
+    for wanted, refine in refined:
+        try:
+            if wanted:
+                with study(*sides, pairing, names=names, seed=seed) as found:
+                    pairing = refine(found)
+        except Exception as error:  # what a model cannot do is said again by the check that needs it
+            notes = (*notes, f"weights are linked without a run: it raised {type(error).__name__}: {error}")
+    return pairing, notes
+
+
+def probes_for(sides: Sequence[Runs], call: Mapping[str, Any], *, valid: str, seed: int) -> Probes:
+    """The probes that both sides may take."""
+    reference, port = sides
+    return derive(
+        call,
+        accepts=_accepted(sides) or frozenset(call),
+        settings=reference.settings() if isinstance(reference, Holds) else {},
+        seed=seed,
+        mask=valid,
+        padding_row=_framework(reference) == _framework(port),
+    )
 
 
 def _families(
@@ -226,7 +253,9 @@ def _framework(side: Runs) -> str:
     return side.describe().split()[0]
 
 
-def _masks_of(valid: str) -> Callable[[Mapping[str, Any]], Mask]:
+def masks_by(valid: str) -> Callable[[Mapping[str, Any]], Mask]:
+    """From inputs to those of them that mark valid positions."""
+
     def masks(inputs: Mapping[str, Any]) -> Mask:
         names = (valid,) if valid else ("attention_mask", "decoder_attention_mask")
         found = {name: np.asarray(inputs[name]) for name in names if name in inputs}

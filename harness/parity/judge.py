@@ -101,7 +101,9 @@ def judge(
         return replace(line, verdict=Verdict.INCONCLUSIVE, reason=f"NaN on both sides in {', '.join(nan[:3])}")
     if not disputed:
         return line
-    allowed = _allowed(pairs, disputed, moved, FACTOR if short else STORED, islands=islands) if moved else {}
+    allowed = (
+        explained_by_rounding(pairs, disputed, moved, FACTOR if short else STORED, islands=islands) if moved else {}
+    )
     unexplained = {name: each for name, each in disputed.items() if each[0] > allowed.get(name, 0.0)}
     if not unexplained:
         return replace(line, allowed=max(allowed.values()))
@@ -113,9 +115,10 @@ def judge(
     return Line(check, probe, verdict, reason, error, scale, explained, name, len(pairs), pairs=every)
 
 
-def _allowed(
+def explained_by_rounding(
     pairs: Sequence[Pair], disputed: Mapping[str, tuple[float, float]], moved: Moved, factor: float, *, islands: bool
 ) -> dict[str, float]:
+    """How much of each disputed error rounding explains; with errors that are infinite, all that it may explain."""
     effect = {name: EPS32 * scale if islands else 0.0 for name, (_, scale) in disputed.items()}
     by_name = {pair.name: pair for pair in pairs}
     for seed in range(DRAWS):

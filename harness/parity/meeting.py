@@ -81,7 +81,7 @@ class Meeting:
             excuse_port=names.unmatched[1],
             place=names.place,
         )
-        pairs, complaints = _pair_outputs(tuple(reference.outputs), tuple(port.outputs), names)
+        pairs, complaints = pair_outputs(tuple(reference.outputs), tuple(port.outputs), names.declared, names.mapping)
         return Compared(
             outputs=tuple(
                 self._difference(reference.outputs[a], port.outputs[b], (a, b), self.tolerance) for a, b in pairs
@@ -115,17 +115,17 @@ def _scaled(tolerance: Tolerance, tap: Array) -> Tolerance:
     return Tolerance(atol=tolerance.atol * scale, rtol=tolerance.rtol, reason="times the scale of the tap")
 
 
-def _pair_outputs(
-    reference: tuple[str, ...], port: tuple[str, ...], names: Names
+def pair_outputs(
+    reference: tuple[str, ...], port: tuple[str, ...], declared: tuple[str, ...], mapping: Mapping[str, str]
 ) -> tuple[list[tuple[str, str]], list[str]]:
     """Declared outputs, or else all of either side, as pairs; and a complaint for each that a side lacks.
 
     Where nothing is declared and each side has one output, the two are a pair, however they are called.
     """
-    if not names.declared and len(reference) == len(port) == 1:
+    if not declared and len(reference) == len(port) == 1:
         return [(reference[0], port[0])], []
-    wanted = {name: translate(name, names.mapping) for name in names.declared or reference}
-    if not names.declared:
+    wanted = {name: translate(name, mapping) for name in declared or reference}
+    if not declared:
         wanted |= {name: name for name in port if name not in wanted.values()}
     pairs, complaints = [], []
     for name, target in wanted.items():

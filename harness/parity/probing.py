@@ -24,24 +24,24 @@ def probe_lines(
     for probe in probes.taken:
         start = time.perf_counter()
         try:
-            runs = _runs(found, probe)
+            runs = wide_runs(found, probe)
         except UnsupportedError as error:
             yield probe.name, str(error)
             continue
         masks = masks_of(probe.inputs)
-        pairs = output_pairs(_names_for(probe, found, runs, masks), runs, masks)
+        pairs = output_pairs(names_for(probe, found, runs, masks), runs, masks)
         if not pairs:
             yield probe.name, "no output has a value a token"
             continue
         if any(np.isnan(pair.reference).any() for pair in pairs):
             yield probe.name, "the reference puts out NaN"
             continue
-        kept = replace(found, names=_names_for(probe, found, runs, masks))
-        line = judge("forward", probe.name, pairs, **rounding_of(found, runs, _again(kept, probe, masks, runs)))
+        kept = replace(found, names=names_for(probe, found, runs, masks))
+        line = judge("forward", probe.name, pairs, **rounding_of(found, runs, moved_by(kept, probe, masks, runs)))
         yield replace(line, seconds=time.perf_counter() - start)
 
 
-def _names_for(probe: Probe, found: Study, runs: Sequence[Wide], masks: Mask) -> Names:
+def names_for(probe: Probe, found: Study, runs: Sequence[Wide], masks: Mask) -> Names:
     """The outputs that mean something: padded on the left, one that is pooled may be that of a padding token."""
     if not probe.name.startswith(LEFT):
         return found.names
@@ -50,7 +50,12 @@ def _names_for(probe: Probe, found: Study, runs: Sequence[Wide], masks: Mask) ->
     return [each for each in found.names if each[0] in marked]
 
 
-def _runs(found: Study, probe: Probe) -> list[Wide]:
+def wide_runs(found: Study, probe: Probe) -> list[Wide]:
+    """Both sides on a probe.
+
+    Raises:
+        UnsupportedError: a side raised, or has no float64.
+    """
     runs = []
     for side, state, who in zip(found.sides, found.states(), ("reference", "port"), strict=True):
         try:
@@ -65,7 +70,9 @@ def _runs(found: Study, probe: Probe) -> list[Wide]:
     return runs
 
 
-def _again(found: Study, probe: Probe, masks: Mask, first: Sequence[Wide]) -> Moved:
+def moved_by(found: Study, probe: Probe, masks: Mask, first: Sequence[Wide]) -> Moved:
+    """The outputs once more, with what either side has stored for itself moved by rounding."""
+
     def moved(seed: int) -> list[Pair]:
         runs = [
             side.run_wide(probe.inputs, state=state)

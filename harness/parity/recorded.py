@@ -94,7 +94,8 @@ def _blames(view: View, given: Found, wrong: Found) -> dict[str, Blame]:
         blame = Blame(path, name.split("#")[0], name, leaf, apart, handed=False)
         handed = next((each for each in view.fed if each in given and view.caller(each) == name), None)
         if handed is not None and not _agrees(handed, given):
-            maker = view.maker(handed, given[handed][0])
+            leaves = view.reference[view.pairs[handed].name].inputs
+            maker = view.maker(leaves.get(given[handed][0].reference))
             blame = Blame(maker or path, blame.port_path, handed, *given[handed], handed=True, made=bool(maker))
         found[name] = blame
         at = name

@@ -1,0 +1,17 @@
+"""No case goes blind quietly: each catches at least the share of planted faults that its file names."""
+
+import pytest
+
+
+@pytest.mark.slow
+@pytest.mark.case("*")
+def test_every_case_reaches_its_floor(case):
+    from harness import HarnessError, case_sensitivity, find_repository
+
+    if case.sensitivity is None:
+        # Faults can be planted only in a port that is right: a case that is must have a floor.
+        with pytest.raises(HarnessError, match="does not agree with its reference as it is"):
+            case_sensitivity(case, find_repository(case.file))
+        return
+    found = case_sensitivity(case, find_repository(case.file))
+    assert found.enough, str(found)
