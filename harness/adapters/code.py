@@ -58,7 +58,10 @@ class Code:
         home = sys.modules.get(module)
         if _found(home, qualname) is not thing:
             raise UnsupportedError(f"{module}.{qualname} is not what is found under that name")
-        if module != "builtins":
+        top = module.split(".")[0]
+        if "." not in qualname and top == "transformers" and getattr(sys.modules[top], qualname, None) is thing:
+            self.imports[f"from {top} import {qualname}"] = None
+        elif module != "builtins":
             self.imports[f"from {module} import {qualname.split('.')[0]}"] = None
             if folder := _folder(home, module):
                 self.folders[folder] = None
@@ -69,7 +72,18 @@ class Code:
 
         How attention is computed is named too, since a configuration by itself does not say.
         """
+        differing = self.differing(config)
+        if getattr(config, "_attn_implementation", None):
+            differing["attn_implementation"] = config._attn_implementation
         name = self.name(type(config))
+        return f"{name}({', '.join(f'{key}={self.expression(value)}' for key, value in differing.items())})"
+
+    def differing(self, config: Any) -> dict[str, Any]:
+        """What a configuration has other than by default.
+
+        Raises:
+            UnsupportedError: it is not JSON.
+        """
         values = config.to_dict()
         try:
             default = type(config)().to_dict()
@@ -80,13 +94,11 @@ class Code:
             for key, value in values.items()
             if key not in NOT_SETTINGS and key[0] != "_" and (key not in default or default[key] != value)
         }
-        if getattr(config, "_attn_implementation", None):
-            differing["attn_implementation"] = config._attn_implementation
         try:
             json.dumps(differing)
         except TypeError as error:
-            raise UnsupportedError(f"the configuration {name} is not JSON: {error}") from error
-        return f"{name}({', '.join(f'{key}={self.expression(value)}' for key, value in differing.items())})"
+            raise UnsupportedError(f"{type(config).__name__} is not JSON: {error}") from error
+        return differing
 
     def constructed(
         self, cls: type, value_of: Callable[[str], Any], expression: Callable[[Any], str], skip: Sequence[str] = ()

@@ -283,6 +283,36 @@ class Scripts(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """How a script makes the port from the reference as their library does, both small.
+
+    settings: what the reference's configuration has other than by default, sizes left out. written: the text of
+    `pair()` and of `outputs(reference, port)` with such settings and the name of an output. mend: gives the module at
+    fault in the port the reference's weights, and says whether it had others. called, where: the port's class.
+    """
+
+    imports: tuple[str, ...]
+    folders: tuple[str, ...]
+    settings: Mapping[str, Any]
+    written: Callable[[Mapping[str, Any], str], str]
+    mend: Callable[[Any, Any], bool]
+    called: str
+    where: str
+
+
+@runtime_checkable
+class Loads(Protocol):
+    """Can say how it was made from its original."""
+
+    def loading(self, reference: Any, inputs: Mapping[str, Any], path: str, port_path: str) -> Loading:
+        """From `reference`, another side; both paths name the module at fault.
+
+        Raises:
+            UnsupportedError: they are not of one library that does so.
+        """
+
+
 @runtime_checkable
 class Shortens(Protocol):
     """Can be run in half precision."""

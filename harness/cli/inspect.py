@@ -45,7 +45,7 @@ def check_cases(options: argparse.Namespace) -> int:
     rows = read_register(repository.register)
     found, statuses = [], []
     for case in find_cases(repository, *options.case):
-        with _progress(case.name, quiet=options.json) as progress:
+        with progress_of(case.name, quiet=options.json) as progress:
             comparison = check_case(case, repository, progress=progress)
         registered = comparison.registered(rows_for(case.name, rows))
         result = Result(suite="", case=case.name, check="forward", verdict=comparison.verdict, registered=registered)
@@ -98,7 +98,7 @@ def _register(repository: Repository) -> dict[str, str]:
 
 
 @contextmanager
-def _progress(name: str, *, quiet: bool) -> Iterator[Callable[[str], None] | None]:
+def progress_of(name: str, *, quiet: bool) -> Iterator[Callable[[str], None] | None]:
     """A spinner on standard error that names the step under way."""
     if quiet:
         yield None

@@ -149,7 +149,15 @@ def _specimens(
             study, paths = situation.study, {one.path for one in each.faulty}
             shown = [one for one in faulty if one.path in paths]
             try:
-                yield from specimens(study.sides, situation.probe.inputs, study.states(), each.view, shown, causes)
+                yield from specimens(
+                    study.sides,
+                    situation.probe.inputs,
+                    study.states(),
+                    each.view,
+                    shown,
+                    causes,
+                    output=study.names[0][1],
+                )
             except Exception as error:  # the diagnosis stands without it
                 yield Specimen(shown[0], None, why_not=_raised(error))
             return

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from harness.adapters.choose import as_a_script
 from harness.adapters.protocols import Array, Recipe
-from harness.parity.floor import EPS32, EXACT, FACTOR
+from harness.parity.floor import EXACT, FACTOR
 from harness.parity.script import FIRST, functions
-from harness.parity.specimen import Specimen
+from harness.parity.specimen import Specimen, inside
+from harness.parity.trim import without_arguments, without_settings
 
 RUNS = 60
 """Of either module, at most, to find the least input: a person waits for it."""
@@ -120,10 +121,36 @@ def measured(pair: Pair, shown: Shown) -> tuple[bool, float, Shown]:
     except Exception as error:  # some computes in float64 alone
         pair.notes.append(f"in float32 it raised {type(error).__name__}: {error}")
         return True, FACTOR * EXACT, shown
-    rounding = max(_apart(shown.right, short.right, shown.valid), _apart(shown.got, short.got, shown.valid), EPS32)
+    moved = [_apart(shown.right, short.right, shown.valid), _apart(shown.got, short.got, shown.valid)]
+    rounding = max(*moved, LOST / CLEAR)
     if short.relative >= CLEAR * rounding:
         return False, FACTOR * rounding, short
     return True, EXACT, shown
+
+
+def shortened(pair: Pair, shown: Shown) -> Pair:
+    """The pair without settings that change nothing on this input, nor arguments that the reference does not heed."""
+    specimen, runs = pair.specimen, pair.runs
+    reference, port = specimen.reference, specimen.port
+    if pair.reference is None or reference is None or reference.recipe is None or port is None or port.recipe is None:
+        return pair
+
+    def run(leaves: Mapping[str, Any]) -> Callable[[Recipe], Array]:
+        return lambda recipe: _run(_compiled(recipe, double=True), recipe, dict(leaves), double=True)
+
+    made = [(recipe, run(inside(shown.reference, prefix))) for prefix, recipe in reference.makers.values()]
+    recipes = [(port.recipe, run(shown.port)), (reference.recipe, run(shown.reference)), *made]
+    theirs, ours, *others = without_settings(recipes)
+    ours = without_arguments(ours, run(shown.reference))
+    makers = {
+        name: (prefix, without_arguments(recipe, run(inside(shown.reference, prefix))))
+        for (name, (prefix, _)), recipe in zip(reference.makers.items(), others, strict=True)
+    }
+    trimmed = pair_of(
+        replace(specimen, port=replace(port, recipe=theirs), reference=replace(reference, recipe=ours, makers=makers))
+    )
+    trimmed.runs, trimmed.notes = runs, pair.notes
+    return trimmed
 
 
 def _whole(pair: Pair, ours: Leaves, theirs: Leaves) -> Shown | None:
@@ -238,7 +265,7 @@ def _try(pair: Pair, best: Shown, tokens: int, kept: slice) -> Shown | None:
 
 def _short(array: Array, tokens: int, kept: slice) -> Array:
     """The array without some tokens: its second axis, or both axes of what lies between tokens."""
-    axes = (1,) if array.ndim in (2, 3) else (2, 3) if array.ndim == 4 else ()
+    axes = {1: (0,), 2: (1,), 3: (1,), 4: (2, 3)}.get(array.ndim, ())
     for axis in axes:
         if array.shape[axis] == tokens:
             array = array[(slice(None),) * axis + (kept,)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import textwrap
 from collections.abc import Sequence
 
 from harness.adapters.protocols import Recipe
@@ -74,15 +76,18 @@ def script(
     """The whole script. recipes: function name and recipe. load: lines that leave `got` and `right`."""
     every = [recipe for _, recipe in recipes]
     imports = {line: None for recipe in every for line in recipe.imports}
-    plain = ["import sys", *(["from pathlib import Path"] if "FOLDER" in load else []), "", "import numpy as np"]
+    own = [line for line in imports if line.split()[1] in sys.stdlib_module_names]
+    imports = {line: None for line in imports if line not in own}
+    plain = ["import sys", *own, *(["from pathlib import Path"] if "FOLDER" in load else []), "", "import numpy as np"]
     plain += ["from safetensors.numpy import load_file"] if "load_file" in load else []
     paths = [f"sys.path.insert(0, {folder!r})" for folder in dict.fromkeys(f for each in every for f in each.folders)]
     frameworks = [line for line in imports if line.startswith("import ")]
     clashing = _clashing(every)
     others = [] if clashing else [line for line in imports if not line.startswith("import ")]
     setup = dict.fromkeys(line for each in every if double for line in each.double)
+    seen = "Seen with " + ", ".join(f"{name} {version}" for name, version in packages(list(imports)).items()) + "."
     parts = [
-        f'"""{title}\n\n{packages(imports)}\n"""\n',
+        f'"""{textwrap.fill(title, WIDTH)}\n\n{seen}\n"""\n',
         "\n".join([*plain, *sorted(frameworks), *paths, *sorted(others)]),
         "",
         *([*setup, ""] if setup else []),
@@ -91,7 +96,8 @@ def script(
     body = "\n\n".join(functions(name, recipe, double=double, importing=clashing) for name, recipe in recipes)
     helper = "\n".join(text for text, name in ((FIRST, "first("), (PART, "part(")) if name in body + load)
     judge = JUDGE.replace("VALID", 'inputs["valid"]' if valid else "True")
-    return "\n".join(parts) + f"\n\n{helper}\n{body}\n\n{load.strip()}\n{judge}"
+    lines = "\n".join(wrapped(line) for line in load.strip().splitlines())
+    return "\n".join(parts) + f"\n\n{helper}\n{body}\n\n{lines}\n{judge}"
 
 
 def _clashing(recipes: Sequence[Recipe]) -> bool:
@@ -103,11 +109,10 @@ def _clashing(recipes: Sequence[Recipe]) -> bool:
     return any(len(found) > 1 for found in homes.values())
 
 
-def packages(imports: Sequence[str] | dict[str, None]) -> str:
-    """The versions of the packages that the lines import."""
+def packages(imports: Sequence[str]) -> dict[str, str]:
+    """The installed versions of the packages that the lines import."""
     names = {line.split()[1].split(".")[0] for line in imports} | {"numpy"}
-    names |= {"jaxlib"} if "jax" in names else set()
-    return ", ".join(f"{name} {version}" for name, version in versions(sorted(names)).items())
+    return versions(sorted(names | ({"jaxlib"} if "jax" in names else set())))
 
 
 def _type(*, double: bool) -> str:

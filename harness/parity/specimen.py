@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from harness.adapters.protocols import Call, Recipe, Scripts, State, UnsupportedError
+from harness.adapters.protocols import Call, Loading, Loads, Recipe, Scripts, State, UnsupportedError
 from harness.parity.calls import Leaf
 from harness.parity.causes import Cause
 from harness.parity.compare import Array
-from harness.parity.forced import View, valid_in
+from harness.parity.forced import View, same_array, valid_in
 from harness.parity.localise import Faulty
 
 BYTES = 64 * 2**20
@@ -25,13 +25,15 @@ SPECIMENS = 2
 class Side:
     """The module on one side: how a script builds it and what it is given; or why no script can.
 
-    large: the weights are too many to be kept.
+    large: the weights are too many to be kept. makers: input -> how another module makes it that has no weights (tables
+    of angles), and under which prefix `given` has what that one is given.
     """
 
     given: Mapping[str, Any]
     recipe: Recipe | None = None
     why_not: str = ""
     large: bool = False
+    makers: Mapping[str, tuple[str, Recipe]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class Specimen:
 
     expected: what the reference puts out, in float64 and in the port's form; form: how its own output becomes that
     (Python after the array), None where that cannot be said so. valid: where it means something.
+    loading: how the library loads the port, where a weight is wrong; output: what the port's model calls the output.
     why_not: why there is no script of it.
     """
 
@@ -53,6 +56,8 @@ class Specimen:
     expected: Array | None = None
     form: str | None = ""
     valid: Array | None = None
+    loading: Loading | None = None
+    output: str = ""
     why_not: str = ""
 
 
@@ -63,6 +68,8 @@ def specimens(
     view: View,
     faulty: Sequence[Faulty],
     causes: Sequence[Cause],
+    *,
+    output: str,
 ) -> Iterator[Specimen]:
     """One for each class and cause among the modules at fault forwards."""
     by_path = {cause.path: cause for cause in causes}
@@ -77,7 +84,7 @@ def specimens(
             why = f"the fault shows in {WORDS.get(fault.check, fault.check)}, of which no script is written"
             yield Specimen(fault, cause, why_not=why)
             continue
-        yield _taken(sides, inputs, states, view, fault, cause)
+        yield _taken(sides, inputs, states, view, fault, cause, output)
 
 
 WORDS = {"gradients": "the gradients", "decode": "decoding step by step with a cache", "train": "training"}
@@ -90,6 +97,7 @@ def _taken(
     view: View,
     fault: Faulty,
     cause: Cause | None,
+    output: str,
 ) -> Specimen:
     """The module, or the smallest around it that a script can build and in whose output the fault shows."""
     reasons: dict[str, None] = {}
@@ -108,14 +116,15 @@ def _taken(
         leaf = found[0]
         given = ours.inputs, {**alone.inputs, **feed.get(name, {})}
         both = [
-            _side(side, call.split("#")[0], leaves, inputs, output, state)
-            for side, call, leaves, output, state in zip(
+            _side(side, call.split("#")[0], leaves, inputs, array, state)
+            for side, call, leaves, array, state in zip(
                 sides, (pair.name, name), given, (leaf.reference, leaf.port), states, strict=True
             )
         ]
         if both[1].recipe is None:
             reasons[f"{shown}: {both[1].why_not}"] = None
             continue
+        both[0] = _with_makers(both[0], sides[0], inputs, states[0], view.reference, pair.name)
         right = np.array(leaf.bring(ours.outputs[leaf.reference]))
         return Specimen(
             fault,
@@ -127,8 +136,32 @@ def _taken(
             expected=right,
             form=_form(leaf),
             valid=np.array(valid_in(right, view.masks)),
+            loading=_loading(sides, inputs, fault, cause),
+            output=output,
         )
     return Specimen(fault, cause, why_not="; ".join(reasons) or "no module of the port corresponds to it")
+
+
+def _loading(sides: Sequence[Any], inputs: Mapping[str, Any], fault: Faulty, cause: Cause | None) -> Loading | None:
+    if cause is None or cause.name not in WEIGHTS or not isinstance(sides[1], Loads):
+        return None
+    try:
+        return sides[1].loading(sides[0], inputs, fault.path, fault.port_path)
+    except UnsupportedError:
+        return None
+
+
+WEIGHTS = (
+    "head not tied",
+    "head tied",
+    "kernel transposed",
+    "kernel permuted",
+    "weights of another module",
+    "weights at initialisation",
+    "corrupted element",
+    "other weights",
+)
+"""Causes that are no fault of the module's code: it was given other weights."""
 
 
 def _outwards(view: View, fault: Faulty) -> Iterator[str]:
@@ -159,6 +192,32 @@ def _side(side: Any, path: str, given: Mapping[str, Any], inputs: Mapping[str, A
     large = sum(array.nbytes for array in recipe.weights.values()) > BYTES
     weights = {} if large else {name: np.array(array) for name, array in recipe.weights.items()}
     return Side(given, replace(recipe, weights=weights), large=large)
+
+
+def _with_makers(
+    own: Side, side: Any, inputs: Mapping[str, Any], state: State, calls: Mapping[str, Call], name: str
+) -> Side:
+    """The side, with what makes those of its inputs that come from a module without weights."""
+    given, makers = dict(own.given), {}
+    for leaf, array in own.given.items() if own.recipe is not None else ():
+        if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
+            continue
+        for call in calls.values():
+            output = next((key for key, each in call.outputs.items() if same_array(each, array)), None)
+            if output is None or call.name in ("", name) or call.name.startswith(f"{name}."):
+                continue
+            made = _side(side, call.name.split("#")[0], call.inputs, inputs, output, state)
+            if made.recipe is not None and not made.recipe.weights and not made.large:
+                makers[leaf] = (f"{call.name}.", made.recipe)
+                given |= {f"{call.name}.{key}": each for key, each in made.given.items()}
+            break
+    return replace(own, given=given, makers=makers)
+
+
+def inside(given: Mapping[str, Any], prefix: str) -> dict[str, Array]:
+    """The arrays under a prefix."""
+    held = {name: leaf for name, leaf in given.items() if name.startswith(prefix) and isinstance(leaf, np.ndarray)}
+    return {name[len(prefix) :]: leaf for name, leaf in held.items()}
 
 
 def _form(leaf: Leaf) -> str | None:

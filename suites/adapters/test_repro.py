@@ -13,6 +13,8 @@ import harness
 
 torch = pytest.importorskip("torch")
 
+FILES = {"README.md", "inputs.safetensors", "port.safetensors", "reference.safetensors", "repro.json", "repro.py"}
+
 BLOCKED = "import sys, runpy; sys.modules['harness'] = None; runpy.run_path(sys.argv[1], run_name='__main__')"
 
 TORCH = """
@@ -127,11 +129,13 @@ def module(tmp_path, monkeypatch):
         sys.modules.pop(name, None)
 
 
-def ended(script):
-    """The exit status of a script, and what it printed, where nothing of ours can be imported."""
-    done = subprocess.run(
-        [sys.executable, "-I", "-B", "-c", BLOCKED, str(script)], capture_output=True, text=True, check=False
-    )
+def ended(script, *, before=""):
+    """The exit status of a script, and what it printed, where nothing of ours can be imported.
+
+    before: lines that are run first, to mend what cannot be edited.
+    """
+    command = [sys.executable, "-I", "-B", "-c", f"{before}\n{BLOCKED}", str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr, done.stderr[-2000:]
     return done.returncode, done.stdout
 
@@ -163,13 +167,8 @@ def test_a_fault_in_torch(module, tmp_path, right, wrong, path, built):
     assert built in (tmp_path / "repro/repro.py").read_text()
     assert made.shape[0] == 1
     assert made.shape[1] < 7
-    assert sorted(made.files) == [
-        "README.md",
-        "inputs.safetensors",
-        "port.safetensors",
-        "reference.safetensors",
-        "repro.py",
-    ]
+    assert sorted(made.files) == sorted(file.name for file in (tmp_path / "repro").iterdir())
+    assert set(made.files) - {"standalone.py"} == FILES
     status, said = ended(tmp_path / "repro/repro.py")
     assert status == 1
     assert said.endswith("the fault is there\n")
@@ -213,6 +212,78 @@ def test_a_fault_in_nnx(module, tmp_path):
     assert ended(tmp_path / "repro/repro.py")[0] == 1
     (tmp_path / "nnx_net.py").write_text(NNX)
     assert ended(tmp_path / "repro/repro.py")[0] == 0
+
+
+ROTARY_MENDED = """
+import numpy as np
+from transformers.models.llama import modeling_flax_llama as llama
+
+def table(positions, width, base=100000.0):
+    angles = np.outer(np.arange(positions), base ** -(np.arange(0, width, 2) / width)).astype(np.float32)
+    angles = np.concatenate((angles, angles), axis=-1)[:, None, :]
+    return np.concatenate((np.sin(angles), np.cos(angles)), axis=-1)
+
+llama.create_sinusoidal_positions = table
+"""
+
+HEAD_MENDED = """
+from transformers import FlaxLlamaForCausalLM as Llama
+
+load = Llama.from_pretrained
+
+def tied(*arguments, **options):
+    port = load(*arguments, **options)
+    port.params["lm_head"]["kernel"] = port.params["model"]["embed_tokens"]["embedding"].T
+    return port
+
+Llama.from_pretrained = tied
+"""
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory):
+    """The comparison of a small FlaxLlama, which has two faults, with the original."""
+    pytest.importorskip("flax")
+    transformers = pytest.importorskip("transformers")
+    if not hasattr(transformers, "FlaxLlamaForCausalLM"):
+        pytest.skip("this transformers has no Flax models")
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "vocab_size": 64}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64}
+    config = transformers.LlamaConfig(**sizes, **heads, rope_theta=1e5, tie_word_embeddings=True)
+    reference = transformers.LlamaForCausalLM(config).eval()
+    for parameter in reference.parameters():
+        parameter.data *= 4
+    folder = tmp_path_factory.mktemp("llama")
+    reference.save_pretrained(folder)
+    port = transformers.FlaxLlamaForCausalLM.from_pretrained(folder, from_pt=True)
+    inputs = {"input_ids": np.random.default_rng(0).integers(3, 64, (2, 9)), "attention_mask": np.ones((2, 9), int)}
+    return harness.check(reference, port, inputs, checks=["forward"])
+
+
+def test_the_rotary_base_that_flax_llama_ignores(llama, tmp_path):
+    made = llama.save_repro(tmp_path)
+    assert made.reproduces, str(made)
+    assert made.module == "model.layers.0.self_attn"
+    assert made.shape == (1, 2, 32)
+    for name in ("repro.py", "standalone.py"):
+        text = (tmp_path / name).read_text()
+        assert text.count("rope_theta=100000.0") >= 2  # the port, which ignores it, is to heed it once it is mended
+        assert "vocab_size" not in text
+        assert ended(tmp_path / name)[0] == 1
+        assert ended(tmp_path / name, before=ROTARY_MENDED)[0] == 0
+
+
+def test_the_head_that_flax_llama_does_not_tie(llama, tmp_path):
+    made = llama.save_repro(tmp_path, module="lm_head")
+    assert made.reproduces, str(made)
+    text = (tmp_path / "repro.py").read_text()
+    assert "tie_word_embeddings=True" in text
+    assert "rope_theta" not in text  # another fault, which has a script of its own
+    assert "FlaxLlamaForCausalLM.from_pretrained(folder, from_pt=True)" in text
+    assert not list(tmp_path.glob("*.safetensors"))
+    assert ended(tmp_path / "repro.py")[0] == 1
+    assert ended(tmp_path / "repro.py", before=HEAD_MENDED)[0] == 0
 
 
 def test_an_error_that_only_float64_shows_is_shown_in_float64(tmp_path):

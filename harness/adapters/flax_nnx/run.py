@@ -22,7 +22,7 @@ from harness.adapters.jax.arrays import collect, to_numpy
 from harness.adapters.jax.lift import SHORT
 from harness.adapters.jax.program import Program, Weights, is_weight, split
 from harness.adapters.jax.replay import Watches
-from harness.adapters.protocols import Array, Chunk, Recipe, Tap, UnsupportedError
+from harness.adapters.protocols import Array, Chunk, Loading, Recipe, Tap, UnsupportedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,9 @@ class Nnx:
     ) -> Recipe:
         del inputs
         return recipe(self.module, path, held, given, output=output)
+
+    def loading(self, _reference: Any, _inputs: Mapping[str, Any], _path: str, _port_path: str) -> Loading:
+        raise UnsupportedError("no library loaded it")
 
     def has_training_mode(self) -> bool:
         switches = ("deterministic", "use_running_average")
