@@ -52,7 +52,9 @@ def check_cases(options: argparse.Namespace) -> int:
         statuses.append(exit_status_of(result))
         found.append(comparison.to_dict() | {"registered": list(registered)})
         if not options.json:
-            print(comparison, *([f"  registered  {', '.join(registered)}"] if registered else []), "", sep="\n")
+            further = [f"  registered  {', '.join(registered)}"] if registered else []
+            further += [f"  script      harness repro {case.name} -o DIR"] if comparison.diagnosis.specimens else []
+            print(comparison, *further, "", sep="\n")
     if options.json:
         print(json.dumps(found[0] if len(found) == 1 else found, indent=2))
     return 1 if 1 in statuses else max(statuses)

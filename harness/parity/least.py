@@ -99,6 +99,12 @@ def least(pair: Pair) -> Shown | None:
     full = _whole(pair, ours, theirs)
     if full is None or not full.relative > EXACT:
         return None
+    if not _is_the_one(specimen, full):
+        pair.notes.append(
+            "built anew, the port's module does not compute what it did in its model: "
+            "what was patched there is not in its class"
+        )
+        return None
     needed = LOST if full.relative > LOST else EXACT
 
     def shows(shown: Shown | None) -> bool:
@@ -174,6 +180,15 @@ def _whole(pair: Pair, ours: Leaves, theirs: Leaves) -> Shown | None:
         return None
 
 
+def _is_the_one(specimen: Specimen, shown: Shown) -> bool:
+    """Whether the module that the script builds computes what the one in the model did."""
+    if specimen.got is None or specimen.got.shape != shown.got.shape:
+        return False
+    return _apart(specimen.got, shown.got, shown.valid) <= max(STORED, SAME * shown.relative)
+
+
+SAME = 0.01
+"""Of the error: by how much the module's output may differ from that in its model, for the fault to be the same one."""
 STORED = 1e-6
 """How far a module in a script may be from what it was inside its model: its tables are not lifted to float64."""
 

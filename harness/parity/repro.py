@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from harness.adapters.protocols import Array, Recipe
-from harness.errors import SpecError, closest
+from harness.errors import BuildError, SpecError, closest
 from harness.files import write_atomic
 from harness.parity.least import Pair, Shown, least, measured, pair_of, shortened, typed
 from harness.parity.loaded import LOAD as LOADED
@@ -219,8 +219,10 @@ def _reads(side: Side | None, name: str) -> bool:
 
 
 def _save(path: Path, arrays: Mapping[str, Array]) -> None:
-    from safetensors.numpy import save
-
+    try:
+        from safetensors.numpy import save
+    except ImportError as error:
+        raise BuildError("repro", "needs the package safetensors", todo="Install it.") from error
     # The library writes an array that is not contiguous wrongly, without a word.
     write_atomic(path, save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
 

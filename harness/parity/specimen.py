@@ -41,9 +41,10 @@ class Specimen:
     """A module on both sides. fault, cause: what is shown; path, port_path: the module that is run, which is at fault
     or has the one at fault inside.
 
-    expected: what the reference puts out, in float64 and in the port's form; form: how its own output becomes that
-    (Python after the array), None where that cannot be said so. valid: where it means something.
-    loading: how the library loads the port, where a weight is wrong; output: what the port's model calls the output.
+    expected: what the reference puts out, in float64 and in the port's form; got: what the port does, given the same.
+    form: how the reference's own output becomes of that form (Python after the array), None where that cannot be said
+    so. valid: where it means something. loading: how the library loads the port, where a weight is wrong; output: what
+    the port's model calls the output.
     why_not: why there is no script of it.
     """
 
@@ -54,6 +55,7 @@ class Specimen:
     reference: Side | None = None
     port: Side | None = None
     expected: Array | None = None
+    got: Array | None = None
     form: str | None = ""
     valid: Array | None = None
     loading: Loading | None = None
@@ -102,29 +104,28 @@ def _taken(
     """The module, or the smallest around it that a script can build and in whose output the fault shows."""
     reasons: dict[str, None] = {}
     for name in _outwards(view, fault):
-        feed = {name: dict(view.feed[name])} if name else {}
-        alone = view.fed.get(name)
-        if alone is None or not name or any(call.caller == name for call in view.fed.values()):
-            # The outputs of what is inside it were replaced there: it is run once more with its own.
-            alone = _run(sides[1], inputs, states[1], feed)[name]
-        pair = view.pairs[name]
+        pair, feed = view.pairs[name], dict(view.feed[name]) if name else {}
         ours, shown = view.reference[pair.name], name or "the model"
+        alone = view.fed.get(name) or view.port[name]
+        given = {**alone.inputs, **feed}
+        first = pair.outputs[0] if pair.outputs else None
+        if first is None:
+            continue
+        # Whether it can be built is known without a run.
+        if why := _side(sides[1], name, given, inputs, first.port, states[1]).why_not:
+            reasons[f"{shown}: {why}"] = None
+            continue
+        if not name or any(call.caller == name for call in view.fed.values()):
+            # The outputs of what is inside it were replaced in that run: it is run once more with its own.
+            alone = _run(sides[1], inputs, states[1], {name: feed} if name else {})[name]
         found = view.worst(ours.outputs, alone.outputs, pair.outputs)
         if found is None:
             reasons[f"the fault does not show in the output of {shown}"] = None
             continue
         leaf = found[0]
-        given = ours.inputs, {**alone.inputs, **feed.get(name, {})}
-        both = [
-            _side(side, call.split("#")[0], leaves, inputs, array, state)
-            for side, call, leaves, array, state in zip(
-                sides, (pair.name, name), given, (leaf.reference, leaf.port), states, strict=True
-            )
-        ]
-        if both[1].recipe is None:
-            reasons[f"{shown}: {both[1].why_not}"] = None
-            continue
-        both[0] = _with_makers(both[0], sides[0], inputs, states[0], view.reference, pair.name)
+        port = _side(sides[1], name, given, inputs, leaf.port, states[1])
+        reference = _side(sides[0], pair.name, ours.inputs, inputs, leaf.reference, states[0])
+        both = _with_makers(reference, sides[0], inputs, states[0], view.reference, pair.name), port
         right = np.array(leaf.bring(ours.outputs[leaf.reference]))
         return Specimen(
             fault,
@@ -134,12 +135,17 @@ def _taken(
             reference=both[0],
             port=both[1],
             expected=right,
+            got=np.array(alone.outputs[leaf.port]),
             form=_form(leaf),
             valid=np.array(valid_in(right, view.masks)),
             loading=_loading(sides, inputs, fault, cause),
             output=output,
         )
-    return Specimen(fault, cause, why_not="; ".join(reasons) or "no module of the port corresponds to it")
+    return Specimen(fault, cause, why_not="; ".join([*reasons][:REASONS]) or "no module of the port corresponds to it")
+
+
+REASONS = 2
+"""Of the innermost modules: those around them mostly fail for the same."""
 
 
 def _loading(sides: Sequence[Any], inputs: Mapping[str, Any], fault: Faulty, cause: Cause | None) -> Loading | None:
@@ -180,13 +186,13 @@ def _run(side: Any, inputs: Mapping[str, Any], state: State, feed: Mapping[str, 
     return found
 
 
-def _side(side: Any, path: str, given: Mapping[str, Any], inputs: Mapping[str, Any], output: str, state: State) -> Side:
+def _side(side: Any, name: str, given: Mapping[str, Any], inputs: Mapping[str, Any], output: str, state: State) -> Side:
     """The side with copies of its arrays, as far as they are not too large."""
     given = {name: np.array(leaf) if isinstance(leaf, np.ndarray) else leaf for name, leaf in given.items()}
     if not isinstance(side, Scripts):
         return Side(given, why_not=f"{side.describe()} is of a kind of which no script is written")
     try:
-        recipe = side.recipe(path, given, inputs, output=output, state=state)
+        recipe = side.recipe(name.split("#")[0], given, inputs, output=output, state=state)
     except UnsupportedError as error:
         return Side(given, why_not=str(error))
     large = sum(array.nbytes for array in recipe.weights.values()) > BYTES
@@ -206,7 +212,7 @@ def _with_makers(
             output = next((key for key, each in call.outputs.items() if same_array(each, array)), None)
             if output is None or call.name in ("", name) or call.name.startswith(f"{name}."):
                 continue
-            made = _side(side, call.name.split("#")[0], call.inputs, inputs, output, state)
+            made = _side(side, call.name, call.inputs, inputs, output, state)
             if made.recipe is not None and not made.recipe.weights and not made.large:
                 makers[leaf] = (f"{call.name}.", made.recipe)
                 given |= {f"{call.name}.{key}": each for key, each in made.given.items()}

@@ -286,6 +286,34 @@ def test_the_head_that_flax_llama_does_not_tie(llama, tmp_path):
     assert ended(tmp_path / "repro.py", before=HEAD_MENDED)[0] == 0
 
 
+def patched(module, text):
+    """An NNX port whose norm computes with an epsilon that was set on the object, and its reference."""
+    port = module("patched_net", text).Net()
+    port.norm.epsilon = 0.01
+    reference = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.RMSNorm(8, eps=1e-6), torch.nn.Linear(8, 5))
+    for ours, theirs in ((reference[0], port.dense), (reference[2], port.head)):
+        ours.weight.data = torch.tensor(np.array(theirs.kernel.get_value()).T)
+        ours.bias.data = torch.tensor(np.array(theirs.bias.get_value()))
+    return harness.check(reference, port, X, mapping={"0": "dense", "1": "norm", "2": "head"}, checks=["forward"])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("", "built anew, the module is right: the fault is in how this one was set up"),
+        (" * 1.1", "built anew, the port's module does not compute what it did in its model"),
+    ],
+)
+def test_a_fault_that_a_script_would_not_have_is_not_claimed(module, tmp_path, wrong, said):
+    """Also where the class has another one: the script would show that, and not what was found."""
+    pytest.importorskip("flax")
+    text = NNX.replace("self.width = width", "self.width, self.epsilon = width, 1e-6")
+    made = patched(module, text.replace("+ 1e-6)  # norm", f"+ self.epsilon){wrong}")).save_repro(tmp_path / "repro")
+    assert not made.reproduces
+    assert said in str(made)
+    assert not (tmp_path / "repro").exists()
+
+
 def test_an_error_that_only_float64_shows_is_shown_in_float64(tmp_path):
     torch.manual_seed(0)
     reference = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.LayerNorm(8))

@@ -34,7 +34,6 @@ def nameless(): return net(lambda x: x + 1.01)
 @pytest.fixture
 def run(toys, monkeypatch, capsys):
     """Call the command inside a repository of named functions; status, standard output, standard error."""
-    pytest.importorskip("safetensors")
     monkeypatch.chdir(toys.root)
     monkeypatch.syspath_prepend(str(toys.root))
     for name in ("functions", "named", "toys"):
@@ -141,6 +140,13 @@ def test_divergences_lists_the_register_and_what_a_run_found(toys, run, capsys):
     assert text.splitlines()[1].startswith("far:shift  shift  ")
     listed = json.loads(run("divergences", "found", "--json")[1])
     assert [each["id"] for each in listed] == ["toy-shift", "far:shift"]
+
+
+def test_without_the_library_that_writes_arrays_it_is_said_what_to_install(toys, run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
+    status, _, said = run("repro", "far", "-o", "out")
+    assert status == 3
+    assert "repro: needs the package safetensors. Install it." in said
 
 
 def test_an_empty_register_is_said_to_be(run):

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from harness.adapters.code import Code, arguments, attribute, chosen, place_of
+from harness.adapters.code import UNSET, Code, arguments, attribute, chosen, place_of
 from harness.adapters.protocols import STORED, Array, Recipe, State, UnsupportedError
 from harness.adapters.pytorch.taps import view
 
@@ -59,7 +59,7 @@ def _built(code: Code, model: torch.nn.Module, path: str) -> list[str]:
         trial = Code(dict(code.imports), dict(code.folders))
         try:
             whole = model.get_submodule(around)
-            made = _constructed(trial, whole, around)
+            made = _constructed(trial, whole, around, _configuration(model, around))
             changed = _changed(trial, whole, made, inside)
             code.imports, code.folders = trial.imports, trial.folders
             return [f"module = {made}" + (f".get_submodule({inside!r})" if inside else ""), *changed]
@@ -71,11 +71,18 @@ def _built(code: Code, model: torch.nn.Module, path: str) -> list[str]:
         inside = f"{last}.{inside}" if inside else last
 
 
-def _constructed(code: Code, module: torch.nn.Module, path: str) -> str:
-    """The module as an expression that makes it."""
+def _configuration(model: torch.nn.Module, path: str) -> Any:
+    """The configuration of the nearest module around: those of transformers hand theirs on, and may not keep it."""
+    while path and not hasattr(model.get_submodule(path), "config"):
+        path = path.rpartition(".")[0]
+    return getattr(model.get_submodule(path), "config", UNSET)
+
+
+def _constructed(code: Code, module: torch.nn.Module, path: str, config: Any = UNSET) -> str:
+    """The module as an expression that makes it. config: what it was made with, if it does not say."""
     cls = type(module)
     if cls in CONTAINERS:
-        inside = ", ".join(_constructed(code, each, f"{path}.{name}") for name, each in module.named_children())
+        inside = ", ".join(_constructed(code, each, f"{path}.{name}", config) for name, each in module.named_children())
         return f"torch.nn.Sequential({inside})" if cls is torch.nn.Sequential else f"torch.nn.ModuleList([{inside}])"
     builtin = cls.__module__.startswith("torch.nn.")
 
@@ -83,7 +90,8 @@ def _constructed(code: Code, module: torch.nn.Module, path: str) -> str:
         if name == "bias" and builtin:
             held = "in_proj_bias" if isinstance(module, torch.nn.MultiheadAttention) else name
             return getattr(module, held) is not None
-        return attribute(module, name, path)
+        value = attribute(module, name, path)
+        return config if name == "config" and value is UNSET else value
 
     def expression(value: Any) -> str:
         return _constructed(code, value, path) if isinstance(value, torch.nn.Module) else code.expression(value)
