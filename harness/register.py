@@ -25,6 +25,7 @@ class Row:
     error, scale: max|reference - port| with this cause, and max|reference|, float32.
     float64: the same error with both sides in float64, where it has been measured.
     cause: what is wrong, in words. where: file:line of the installed version.
+    module: at fault, in the reference, as the diagnosis names it. remedy: the change to make, for an issue upstream.
     proof: id of the test that shows it. kind: a defect, a decision of the port's authors, or a numerical limit.
     applies_to: package -> version specifier; the row holds where all of them do. link: the report upstream.
     """
@@ -43,6 +44,8 @@ class Row:
     kind: Literal["defect", "decision", "limit"]
     applies_to: Mapping[str, str]
     link: str = ""
+    module: str = ""
+    remedy: str = ""
 
     def __post_init__(self) -> None:
         from packaging.specifiers import InvalidSpecifier, SpecifierSet

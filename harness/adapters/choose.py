@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from importlib import import_module
 from typing import Any
 
@@ -49,6 +49,22 @@ def float64() -> Iterator[None]:
     """While open, arrays of float64 stay so in every framework that is loaded: JAX makes float32 of them otherwise."""
     jax = sys.modules.get("jax")
     with jax.enable_x64(True) if jax is not None else nullcontext():
+        yield
+
+
+@contextmanager
+def as_a_script(*, double: bool) -> Iterator[None]:
+    """While open, every framework that is loaded is as it is in a script of its own, or in one that has set it to
+    float64; torch's random state is afterwards what it was.
+    """
+    torch = sys.modules.get("torch")
+    with ExitStack() as stack:
+        if double:
+            stack.enter_context(float64())
+        if torch is not None:
+            stack.enter_context(torch.random.fork_rng(devices=[]))
+            stack.callback(torch.set_default_dtype, torch.get_default_dtype())
+            torch.set_default_dtype(torch.float64 if double else torch.float32)
         yield
 
 

@@ -247,6 +247,72 @@ class Replays(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One module alone, as the text of a script that needs nothing but its framework and the library it is from.
+
+    imports: lines; folders: what has to be on the path for them. text: `def NAME(weights, inputs):`, from named arrays
+    to the array asked for; in float32, and in float64. double: what a script sets before it computes in float64.
+    weights: by the names that the text wants, as they are held: nothing is copied. called, where: the class, and its
+    file and line.
+    """
+
+    imports: tuple[str, ...]
+    folders: tuple[str, ...]
+    text: str
+    text64: str
+    double: tuple[str, ...]
+    weights: Mapping[str, Array]
+    called: str
+    where: str = ""
+
+
+@runtime_checkable
+class Scripts(Protocol):
+    """Can say how a script builds one of its modules and calls it."""
+
+    def recipe(
+        self, path: str, given: Mapping[str, Any], inputs: Mapping[str, Any], *, output: str, state: State = STORED
+    ) -> Recipe:
+        """The module at `path`, called with `given` (as `Call.inputs`): its array `output` (as `Call.outputs`).
+
+        inputs: of the whole model, which may have to be run for its modules to be seen.
+
+        Raises:
+            UnsupportedError: it cannot be built from what is known of it, for the reason given.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """How a script makes the port from the reference as their library does, both small.
+
+    settings: what the reference's configuration has other than by default, sizes left out. written: the text of
+    `pair()` and of `outputs(reference, port)` with such settings and the name of an output. mend: gives the module at
+    fault in the port the reference's weights, and says whether it had others. called, where: the port's class.
+    """
+
+    imports: tuple[str, ...]
+    folders: tuple[str, ...]
+    settings: Mapping[str, Any]
+    written: Callable[[Mapping[str, Any], str], str]
+    mend: Callable[[Any, Any], bool]
+    called: str
+    where: str
+
+
+@runtime_checkable
+class Loads(Protocol):
+    """Can say how it was made from its original."""
+
+    def loading(self, reference: Any, inputs: Mapping[str, Any], path: str, port_path: str) -> Loading:
+        """From `reference`, another side; both paths name the module at fault.
+
+        Raises:
+            UnsupportedError: they are not of one library that does so.
+        """
+
+
 @runtime_checkable
 class Shortens(Protocol):
     """Can be run in half precision."""

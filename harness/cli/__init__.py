@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.cli import across, inspect, run, versions
+from harness.cli import across, inspect, repro, run, versions
 from harness.errors import HarnessError
 
 EPILOG = """exit status:
@@ -89,6 +89,16 @@ def _parser() -> argparse.ArgumentParser:
     bisect.add_argument("--traces", type=Path, metavar="DIR", help="where to keep the traces (default: the cache)")
     bisect.add_argument("--find-links", action="append", default=[], metavar="DIR", help="as for pip")
     bisect.add_argument("--no-index", action="store_true", help="as for pip")
+
+    script = _command(commands, "repro", repro.write_repro, "write the smallest script that shows a case's fault")
+    script.add_argument("case", metavar="CASE", help="the name of a case that does not agree")
+    script.add_argument("--module", metavar="PATH", help="which module at fault (default: the first)")
+    script.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="the folder to write")
+
+    known = _command(commands, "divergences", repro.list_divergences, "list what is known to diverge, or tell upstream")
+    known.add_argument("folder", nargs="?", type=Path, metavar="DIR", help="also what the run in this folder found")
+    known.add_argument("--markdown", metavar="ID", help="the text of an issue for the project whose port diverges")
+    known.add_argument("--repro", type=Path, metavar="DIR", help="with a repro that was written before")
 
     report = _command(commands, "report", inspect.rebuild_report, "write the report of a run, even of a killed one")
     report.add_argument("folder", type=Path, metavar="DIR", help="the run's folder")

@@ -52,7 +52,9 @@ def check_cases(options: argparse.Namespace) -> int:
         statuses.append(exit_status_of(result))
         found.append(comparison.to_dict() | {"registered": list(registered)})
         if not options.json:
-            print(comparison, *([f"  registered  {', '.join(registered)}"] if registered else []), "", sep="\n")
+            further = [f"  registered  {', '.join(registered)}"] if registered else []
+            further += [f"  script      harness repro {case.name} -o DIR"] if comparison.diagnosis.specimens else []
+            print(comparison, *further, "", sep="\n")
     if options.json:
         print(json.dumps(found[0] if len(found) == 1 else found, indent=2))
     return 1 if 1 in statuses else max(statuses)
@@ -68,7 +70,7 @@ def plant_faults(options: argparse.Namespace) -> int:
     repository = find_repository(Path.cwd())
     found = []
     for case in find_cases(repository, *options.case):
-        with progress(case.name, quiet=options.json) as say:
+        with progress_of(case.name, quiet=options.json) as say:
             found.append(case_sensitivity(case, repository, progress=say))
         if not options.json:
             print(found[-1], "", sep="\n")

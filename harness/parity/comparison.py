@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from harness.parity.align import Alignment
 from harness.parity.causes import Cause
@@ -15,6 +16,9 @@ from harness.parity.localise import Faulty
 from harness.parity.naming import Proposal
 from harness.register import Row, covered
 from harness.tolerance import Tolerance
+
+if TYPE_CHECKING:
+    from harness.parity.repro import Repro
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,18 @@ class Comparison:
         error = self.worst.error if self.worst else 0.0
         known = self.verdict is Verdict.AGREE or covered(error, rows)
         return tuple(row.id for row in rows) if known else ()
+
+    def save_repro(self, folder: str | Path, *, module: str | None = None) -> Repro:
+        """Write the smallest repro of a module at fault, by default of the first: a script and what it reads.
+
+        The script needs nothing of ours; it is run once, and the result says whether it shows the fault.
+
+        Raises:
+            SpecError: no module is known to be at fault, or not this one. RecordError: the folder cannot be written.
+        """
+        from harness.parity.repro import save
+
+        return save(self.diagnosis.specimens, Path(folder), module=module)
 
     def metrics(self) -> dict[str, Any]:
         """The figures of a run record."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from harness.parity.floor import EXACT
 from harness.parity.judge import Line, Mask
 from harness.parity.localise import Faulty, Located, Module, locate
 from harness.parity.probing import CACHED
+from harness.parity.specimen import Specimen, specimens
 from harness.parity.study import Study, cotangents_for
 from harness.parity.training import TRAINED
 from harness.parity.weights import split_name
@@ -40,10 +41,12 @@ class Diagnosis:
     runs: int = 0
     causes: tuple[Cause, ...] = ()
     why_not: str = ""
+    specimens: tuple[Specimen, ...] = field(default=(), repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        values: dict[str, Any] = plain(asdict(self))
+        """Plain values for JSON; the specimens, which are arrays and text of scripts, are left out."""
+        values: dict[str, Any] = plain(asdict(replace(self, specimens=())))
+        del values["specimens"]
         return values
 
 
@@ -133,7 +136,31 @@ def _diagnosed(
     runs = sum(each.runs for _, each in located)
     nothing = "" if faulty else why_not or "every module computes what the reference's does, on its inputs"
     causes = tuple(_causes(ranked, [each for _, each in located]))
-    return Diagnosis(tuple(ranked), best.modules, situation.probe.name, runs, causes, nothing)
+    taken = tuple(_specimens(ranked, causes, located))
+    return Diagnosis(tuple(ranked), best.modules, situation.probe.name, runs, causes, nothing, taken)
+
+
+def _specimens(
+    faulty: Sequence[Faulty], causes: Sequence[Cause], located: Sequence[tuple[Situation, Located]]
+) -> Iterator[Specimen]:
+    """Of the modules at fault in the first situation that shows any."""
+    for situation, each in located:
+        if each.faulty:
+            study, paths = situation.study, {one.path for one in each.faulty}
+            shown = [one for one in faulty if one.path in paths]
+            try:
+                yield from specimens(
+                    study.sides,
+                    situation.probe.inputs,
+                    study.states(),
+                    each.view,
+                    shown,
+                    causes,
+                    output=study.names[0][1],
+                )
+            except Exception as error:  # the diagnosis stands without it
+                yield Specimen(shown[0], None, why_not=_raised(error))
+            return
 
 
 def _causes(faulty: Sequence[Faulty], located: Sequence[Located]) -> Iterator[Cause]:

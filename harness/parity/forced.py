@@ -143,9 +143,9 @@ class View:
         calls = [call for call in self.reference.values() if within is None or call.name in self._inside(within)]
         makers = [call.name for call in calls if has(call.outputs) and not has(call.inputs)]
         known = {pair.name for pair in self.pairs.values()}
-        if not makers or known.intersection(makers):
+        if not makers or makers[-1] in known:
             return ""
-        at = makers[0]
+        at = next(name for place, name in enumerate(makers) if not known.intersection(makers[place:]))
         while at not in known and not self._is_given_known(self.reference[at], known):
             at = self.reference[at].caller
         return "" if at in known else at

@@ -9,17 +9,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from harness.adapters.calling import argument_names, bind
 from harness.adapters.decoding import incremental
 from harness.adapters.flax_linen.decode import Compiling, decode_linen, decode_transformers
-from harness.adapters.flax_linen.taps import replaying, tapped
-from harness.adapters.jax.arrays import collect, to_numpy
+from harness.adapters.flax_linen.loading import loading
+from harness.adapters.flax_linen.scripts import recipe
+from harness.adapters.flax_linen.taps import met, replaying, tapped
+from harness.adapters.jax.arrays import collect, to_jax, to_numpy
 from harness.adapters.jax.names import Names, names_of
 from harness.adapters.jax.program import Program, Weights, split
 from harness.adapters.jax.replay import Watches
-from harness.adapters.protocols import Array, Chunk, Tap, UnsupportedError
+from harness.adapters.protocols import Array, Chunk, Loading, Recipe, Tap, UnsupportedError
 
 INFERENCE = {"deterministic": True, "train": False, "training": False, "use_running_average": True}
 """What linen modules call their switch between training and inference, and its value in inference."""
@@ -87,6 +90,15 @@ class TransformersFlax:
     def settings(self) -> dict[str, Any]:
         found: dict[str, Any] = self.model.config.to_dict()
         return found
+
+    def recipe(
+        self, path: str, held: Mapping[str, Array], given: Mapping[str, Any], inputs: Mapping[str, Any], output: str
+    ) -> Recipe:
+        module = _module_at(path, lambda: self.call(to_jax(inputs), None))
+        return recipe(module, path, self._names(), held, given, output=output)
+
+    def loading(self, reference: Any, inputs: Mapping[str, Any], path: str, port_path: str) -> Loading:
+        return loading(reference, self.model, inputs, path, port_path)
 
     def has_training_mode(self) -> bool:
         return bool(self.accepts() & {"train", "deterministic"})
@@ -188,6 +200,15 @@ class Linen:
         )
         return found
 
+    def recipe(
+        self, path: str, held: Mapping[str, Array], given: Mapping[str, Any], inputs: Mapping[str, Any], output: str
+    ) -> Recipe:
+        module = _module_at(path, lambda: self.call(to_jax(inputs), None))
+        return recipe(module, path, names_of(self._collections()), held, given, output=output)
+
+    def loading(self, _reference: Any, _inputs: Mapping[str, Any], _path: str, _port_path: str) -> Loading:
+        raise UnsupportedError("no library loaded it")
+
     def has_training_mode(self) -> bool:
         return bool(self.accepts() & set(INFERENCE))
 
@@ -216,6 +237,16 @@ class Linen:
         }
         positional, named = bind(module.__call__, arrays)
         return module.apply(variables, *positional, rngs=rngs, mutable=mutable, **(named | switches))
+
+
+def _module_at(path: str, call: Callable[[], Any]) -> nn.Module:
+    """The submodule as it stands in a run of the model, of which no number is computed."""
+    found: dict[str, nn.Module] = {}
+    with met(lambda name, module: found.setdefault(name, module)):
+        jax.eval_shape(call)
+    if path not in found:
+        raise UnsupportedError(f"no module is called at {path!r}")
+    return found[path]
 
 
 @contextmanager

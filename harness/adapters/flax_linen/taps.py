@@ -68,3 +68,23 @@ def replaying(watch: Watches) -> Iterator[None]:
 
     with nn.intercept_methods(intercept):
         yield
+
+
+@contextmanager
+def met(meet: Callable[[str, nn.Module], Any]) -> Iterator[None]:
+    """While open, `meet` gets the path of every module that is called, and the module as it stands in that call."""
+    parents: list[str] = []
+
+    def intercept(following: Callable[..., Any], arguments: Any, keywords: Any, context: Any) -> Any:
+        if context.method_name != "__call__":
+            return following(*arguments, **keywords)
+        path = _path(context.module, parents)
+        meet(path, context.module)
+        parents.append(path)
+        try:
+            return following(*arguments, **keywords)
+        finally:
+            parents.pop()
+
+    with nn.intercept_methods(intercept):
+        yield

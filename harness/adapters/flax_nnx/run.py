@@ -16,12 +16,13 @@ from flax import nnx
 
 from harness.adapters.calling import argument_names, bind
 from harness.adapters.decoding import incremental
+from harness.adapters.flax_nnx.scripts import recipe
 from harness.adapters.flax_nnx.taps import replaying, tapped
 from harness.adapters.jax.arrays import collect, to_numpy
 from harness.adapters.jax.lift import SHORT
 from harness.adapters.jax.program import Program, Weights, is_weight, split
 from harness.adapters.jax.replay import Watches
-from harness.adapters.protocols import Array, Chunk, Tap, UnsupportedError
+from harness.adapters.protocols import Array, Chunk, Loading, Recipe, Tap, UnsupportedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,15 @@ class Nnx:
 
     def settings(self) -> dict[str, Any]:
         return {}
+
+    def recipe(
+        self, path: str, held: Mapping[str, Array], given: Mapping[str, Any], inputs: Mapping[str, Any], output: str
+    ) -> Recipe:
+        del inputs
+        return recipe(self.module, path, held, given, output=output)
+
+    def loading(self, _reference: Any, _inputs: Mapping[str, Any], _path: str, _port_path: str) -> Loading:
+        raise UnsupportedError("no library loaded it")
 
     def has_training_mode(self) -> bool:
         switches = ("deterministic", "use_running_average")

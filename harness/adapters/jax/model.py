@@ -25,8 +25,10 @@ from harness.adapters.protocols import (
     Chunk,
     Gradients,
     Leaves,
+    Loading,
     Mode,
     Optimizer,
+    Recipe,
     State,
     Statistics,
     Tap,
@@ -70,6 +72,14 @@ class Kind(Protocol):
 
     def settings(self) -> dict[str, Any]:
         """The model's configuration, as plain values."""
+
+    def recipe(
+        self, path: str, held: Mapping[str, Array], given: Mapping[str, Any], inputs: Mapping[str, Any], output: str
+    ) -> Recipe:
+        """How a script builds the module at `path`; `held` are the weights of the whole model."""
+
+    def loading(self, reference: Any, inputs: Mapping[str, Any], path: str, port_path: str) -> Loading:
+        """How a script makes the model from the module `reference`."""
 
     def has_training_mode(self) -> bool:
         """Whether the model has a switch between training and inference."""
@@ -165,6 +175,16 @@ class JaxModel:
     def run_short(self, inputs: Mapping[str, Any], *, precision: str) -> dict[str, Array]:
         with session(device=self.device, precision="highest"):
             return self.kind.program(dtype=precision).run_short(inputs, precision)
+
+    def recipe(
+        self, path: str, given: Mapping[str, Any], inputs: Mapping[str, Any], *, output: str, state: State = STORED
+    ) -> Recipe:
+        held = {name: state.values.get(name, each.array) for name, each in self.weights().items()}
+        with session(device=self.device, precision=self.precision):
+            return self.kind.recipe(path, held, given, inputs, output)
+
+    def loading(self, reference: Any, inputs: Mapping[str, Any], path: str, port_path: str) -> Loading:
+        return self.kind.loading(getattr(reference, "module", None), inputs, path, port_path)
 
     def weights(self) -> dict[str, Weight]:
         return self._program().described()

@@ -23,6 +23,7 @@ from harness.adapters.protocols import (
     Leaves,
     Mode,
     Optimizer,
+    Recipe,
     State,
     Statistics,
     Tap,
@@ -31,6 +32,7 @@ from harness.adapters.protocols import (
     Wide,
 )
 from harness.adapters.pytorch.replay import Backwards, Watch, watched_by
+from harness.adapters.pytorch.scripts import recipe
 from harness.adapters.pytorch.session import inference
 from harness.adapters.pytorch.taps import tapped, to_numpy, to_tensor, view, watched
 from harness.adapters.pytorch.training import OPTIMIZERS, KeepAll, in_training, loss_of, trainable
@@ -160,6 +162,12 @@ class TorchModel:
             tensors = _wide_tensors(inputs, device)
             floats = {n: t.to(dtype) for n, t in tensors.items() if torch.is_tensor(t) and t.is_floating_point()}
             return _collect(self._call(tensors | floats))
+
+    def recipe(
+        self, path: str, given: Mapping[str, Any], inputs: Mapping[str, Any], *, output: str, state: State = STORED
+    ) -> Recipe:
+        del inputs
+        return recipe(self.module, path, given, output=output, state=state)
 
     def weights(self) -> dict[str, Weight]:
         parameters = dict(self.module.named_parameters())

@@ -18,12 +18,14 @@ from harness.adapters.protocols import (
     Call,
     Leaves,
     Mode,
+    Recipe,
     State,
     Tap,
     UnsupportedError,
     Wide,
 )
 from harness.adapters.toy.layers import Layers
+from harness.adapters.toy.scripts import recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,15 @@ class PlainModel:
             x = graft.get(name, {}).get("", x)
         meet(Call("", "", "Layers", {"x": first}, {"": x}))
         return {}
+
+    def recipe(
+        self, path: str, given: Mapping[str, Any], inputs: Mapping[str, Any], *, output: str, state: State = STORED
+    ) -> Recipe:
+        del inputs, state
+        layers = self.model.layers if isinstance(self.model, Layers) else {}
+        if path not in layers:
+            raise UnsupportedError(f"{self.describe()} is made of functions, and of no class")
+        return recipe(layers[path], given, output=output)
 
     def describe(self) -> str:
         return f"Python {getattr(self.model, '__name__', type(self.model).__name__)}"
