@@ -52,13 +52,15 @@ class CallPair:
 
 
 def pair_calls(
-    reference: Calls, port: Calls, *, mapping: Mapping[str, str], pairing: Pairing
+    reference: Calls, port: Calls, *, mapping: Mapping[str, str], pairing: Pairing, alike: bool = False
 ) -> tuple[dict[str, CallPair], frozenset[str]]:
     """Port name -> pair: by the mapping, by equal names, by the weights they hold, by the parts that they are made of.
 
     A pair has at least one output that has one form on both sides, up to the order of its axes and to reshaping. The
     second result are those that may compute something else all the same: paired by their parts alone, or by name though
     only one of the two is made of parts.
+
+    alike: the sides are of one framework, where arrays of one shape have their axes in one order.
     """
     found: dict[str, str] = {}
     taken: set[str] = set()
@@ -72,10 +74,10 @@ def pair_calls(
         return True
 
     def pair(name: str, target: str) -> CallPair:
-        inputs, left = match_inputs(reference[name], port[target])
+        inputs, left = match_inputs(reference[name], port[target], alike=alike)
         named = [getattr(leaf.bring, "keywords", {}) for leaf in inputs]
         orders = [each["axes"] for each in named if "axes" in each]
-        outputs = match_outputs(reference[name], port[target], resized=True, orders=orders)
+        outputs = match_outputs(reference[name], port[target], resized=True, orders=orders, alike=alike)
         return CallPair(name, target, inputs, outputs, left)
 
     found[""] = ""
@@ -170,20 +172,20 @@ def _parts(calls: Calls, labels: Mapping[str, str]) -> dict[str, frozenset[str]]
 
 
 def match_outputs(
-    reference: Call, port: Call, *, resized: bool = False, orders: Sequence[tuple[int, ...]] = ()
+    reference: Call, port: Call, *, resized: bool = False, orders: Sequence[tuple[int, ...]] = (), alike: bool = False
 ) -> tuple[Leaf, ...]:
     """The outputs that correspond: by name, or in order where each side has as many. resized, orders: see `layout`."""
     ours, theirs = _floats(reference.outputs), _floats(port.outputs)
     same = list(zip(ours, theirs, strict=False)) if len(ours) == len(theirs) else [(n, n) for n in ours if n in theirs]
     found = []
     for name, target in same:
-        bring = layout(ours[name], theirs[target], resized=resized, orders=orders)
+        bring = layout(ours[name], theirs[target], resized=resized, orders=orders, alike=alike)
         if bring is not None:
             found.append(Leaf(name, target, bring, keeps_all=ours[name].size == theirs[target].size))
     return tuple(found)
 
 
-def match_inputs(reference: Call, port: Call) -> tuple[tuple[Leaf, ...], tuple[str, ...]]:
+def match_inputs(reference: Call, port: Call, *, alike: bool = False) -> tuple[tuple[Leaf, ...], tuple[str, ...]]:
     """The inputs that correspond: equal names first, then equal values, then the same place among the arrays."""
     ours = {name: leaf for name, leaf in reference.inputs.items() if isinstance(leaf, np.ndarray)}
     theirs = {name: leaf for name, leaf in port.inputs.items() if isinstance(leaf, np.ndarray)}
@@ -194,11 +196,9 @@ def match_inputs(reference: Call, port: Call) -> tuple[tuple[Leaf, ...], tuple[s
         if mask and np.squeeze(ours[name]).shape == np.squeeze(theirs[target]).shape:
             leaf = Leaf(name, target, partial(as_mask_of, like=theirs[target]), is_mask=True)
         else:
-            alike = ours[name].dtype.kind == theirs[target].dtype.kind or "b" not in (
-                ours[name].dtype.kind,
-                theirs[target].dtype.kind,
-            )
-            bring = layout(ours[name], theirs[target], resized=name == target) if alike else None
+            kinds = {ours[name].dtype.kind, theirs[target].dtype.kind}
+            fits = len(kinds) == 1 or "b" not in kinds
+            bring = layout(ours[name], theirs[target], resized=name == target, alike=alike) if fits else None
             if bring is None:
                 return
             leaf = Leaf(name, target, bring, keeps_all=ours[name].size == theirs[target].size)
@@ -227,7 +227,12 @@ def match_inputs(reference: Call, port: Call) -> tuple[tuple[Leaf, ...], tuple[s
 
 
 def layout(
-    reference: Array, port: Array, *, resized: bool = False, orders: Sequence[tuple[int, ...]] = ()
+    reference: Array,
+    port: Array,
+    *,
+    resized: bool = False,
+    orders: Sequence[tuple[int, ...]] = (),
+    alike: bool = False,
 ) -> Layout | None:
     """How the reference's array becomes one of the port's form: as it is, with its axes in another order, reshaped,
     or repeated along an axis that has one element. Of several ways the first that fits what the port has.
@@ -236,7 +241,7 @@ def layout(
     `orders`, if one fits as well as any other. None if there is no way.
     """
     plain = reference.shape == port.shape
-    if plain and (reference.ndim < 3 or len(set(reference.shape)) == reference.ndim):
+    if plain and (alike or reference.ndim < 3 or len(set(reference.shape)) == reference.ndim):
         return _as_it_is
     ways: list[Layout] = [_as_it_is] if plain else []
     if reference.ndim == port.ndim and 3 <= port.ndim <= 5:

@@ -11,16 +11,15 @@ import numpy as np
 from harness.adapters.decoding import token_name
 from harness.adapters.protocols import FORWARD, Chunk, Holds, Mode, UnsupportedError
 from harness.cases.probes import Probe
+from harness.parity.buffers import evidence_of, wrong_buffers
 from harness.parity.causes import Cause, prove
 from harness.parity.compare import Verdict, plain
-from harness.parity.floor import EXACT
 from harness.parity.judge import Line, Mask
 from harness.parity.localise import Faulty, Located, Module, locate
 from harness.parity.probing import CACHED
 from harness.parity.specimen import Specimen, specimens
 from harness.parity.study import Study, cotangents_for
-from harness.parity.training import TRAINED
-from harness.parity.weights import split_name
+from harness.parity.weights import Link
 
 SMALL = 10_000_000
 """Weights: a smaller port is run on up to `PROBES` inputs that show a fault, a larger one on the clearest."""
@@ -123,8 +122,10 @@ def _diagnosed(
         for one in each.faulty:
             faulty.setdefault(one.path, one)
     if not any(one.check in ("forward", "gradients") for one in faulty.values()):
-        for one in _buffers(found, failing):
+        kept = list(wrong_buffers(found, failing))
+        for one, _ in kept:
             faulty.setdefault(one.path, one)
+        located = [_with_buffers(*each, [link for _, link in kept]) for each in located]
     if not faulty and given_fails and located and all(each.view.outputs_agree for _, each in located):
         short = "in float64 its outputs agree and in its own type they do not: it computes in a shorter type"
         faulty[""] = Faulty("", "", "", "forward", short, float("nan"), 0.0, probe=probes[0].name)
@@ -138,6 +139,18 @@ def _diagnosed(
     causes = tuple(_causes(ranked, [each for _, each in located]))
     taken = tuple(_specimens(ranked, causes, located))
     return Diagnosis(tuple(ranked), best.modules, situation.probe.name, runs, causes, nothing, taken)
+
+
+def _with_buffers(situation: Situation, located: Located, links: Sequence[Link]) -> tuple[Situation, Located]:
+    """With what is known of wrong buffers, where the run was one in training mode."""
+    if situation.check != "train" or not links:
+        return situation, located
+    shown = evidence_of(situation.study, links, situation.probe.inputs, located.view.reference)
+    evidence = {path: list(each) for path, each in located.evidence.items()}
+    for path, each in shown.items():
+        steps = evidence.setdefault(path, [])
+        steps[:1] = [{**(steps[0] if steps else {}), **each}]
+    return situation, replace(located, evidence=evidence)
 
 
 def _specimens(
@@ -220,20 +233,6 @@ def _situations(
             break
     if checks & {"train", "dropout"}:
         yield Situation("train", found, richest, (Mode(training=True), Mode(training=True)))
-
-
-def _buffers(found: Study, failing: Sequence[Line]) -> Iterator[Faulty]:
-    """The modules whose buffers hold something else after a run in training mode."""
-    port = {link.reference: link.port for link in found.pairing.certain}
-    for line in failing:
-        for name, error, scale in line.pairs if line.probe in TRAINED else ():
-            path, leaf = split_name(name)
-            if name in port and leaf in BUFFERS and error > EXACT * scale:
-                how = f"its {leaf} is wrong after a run in training mode"
-                yield Faulty(path, split_name(port[name])[0], "", "train", how, error, scale)
-
-
-BUFFERS = ("running_mean", "running_var", "mean", "var")
 
 
 def _size(found: Study) -> int:

@@ -101,7 +101,8 @@ def locate(
             raise UnsupportedError(f"the {who} is a function without modules")
     run = Runner(sides, inputs, states, (replace(modes[0], cotangents=None), replace(modes[1], cotangents=None)))
     reference, port = run(0), run(1)
-    pairs, unsure = pair_calls(reference, port, mapping=mapping, pairing=pairing)
+    alike = len({side.describe().split()[0] for side in sides}) == 1
+    pairs, unsure = pair_calls(reference, port, mapping=mapping, pairing=pairing, alike=alike)
     if len(pairs) < 2:
         raise UnsupportedError("no module of the port corresponds to one of the reference: give a mapping")
     view = forced(run, reference, port, pairs, masks)
@@ -118,16 +119,19 @@ def locate(
     view, blames, wrong = _settled(run, view, moved)
     modules = tuple(_row(view, name, *wrong) for name in view.pairs if name)
     faulty = {path: blamed(view, each, check, probe) for path, each in blames.items()}
-    for each in (*_parameters(view, gradients, pairing, check, probe), *_draws(sides, view, check, probe)):
-        faulty.setdefault(each.path, each)
     held = [weights_of(side, state) for side, state in zip(sides, states, strict=True)]
     evidence = {
         path: _by_step([(b, gather(view, b, held, check=check, forwards=forwards)) for b in reasons], check)
         for path, reasons in blames.items()
     }
-    return Located(
-        modules, tuple(faulty.values()), view, run.count, {path: each for path, each in evidence.items() if each}
-    )
+    for each, shown in _parameters(view, gradients, pairing, check, probe):
+        faulty.setdefault(each.path, each)
+        steps = evidence.setdefault(each.path, [])
+        steps[:1] = [{**(steps[0] if steps else {}), shown.leaf: shown}]
+    for each in _draws(sides, view, check, probe):
+        faulty.setdefault(each.path, each)
+    kept = {path: each for path, each in evidence.items() if each}
+    return Located(modules, tuple(faulty.values()), view, run.count, kept)
 
 
 def _by_step(found: Sequence[tuple[Blame, Evidence | None]], check: str) -> list[dict[str, Evidence]]:
@@ -151,8 +155,8 @@ def _reversed(pair: CallPair) -> CallPair:
 
 def _parameters(
     view: View, gradients: Mapping[str, Array], pairing: Pairing, check: str, probe: str
-) -> Iterator[Faulty]:
-    """The modules whose parameters have wrong gradients though those of their outputs are right."""
+) -> Iterator[tuple[Faulty, Evidence]]:
+    """The modules whose parameters have wrong gradients though those of their outputs are right, and which."""
     scale = max((largest(each) for each in gradients.values()), default=0.0)
     for link in pairing.certain:
         if link.reference not in gradients or link.port not in view.gradients:
@@ -162,20 +166,12 @@ def _parameters(
         apart = distance(ours, theirs, {})
         path, leaf = split_name(link.reference)
         if apart.error > ROUNDING * scale and path in view.reference:
-            yield Faulty(
-                path,
-                split_name(link.port)[0],
-                view.reference[path].kind,
-                check,
-                f"the gradient of its {leaf} is wrong",
-                apart.error,
-                apart.scale,
-                ours.shape,
-                apart.worst,
-                apart.reference,
-                apart.port,
-                probe,
-            )
+            call = view.reference[path]
+            how = f"the gradient of its {leaf} is wrong"
+            where = (ours.shape, apart.worst, apart.reference, apart.port, probe)
+            faulty = Faulty(path, split_name(link.port)[0], call.kind, check, how, apart.error, apart.scale, *where)
+            evidence = Evidence(path, call.kind, ours, theirs, call.inputs, {}, {}, {}, leaf=leaf, check=check)
+            yield faulty, evidence
 
 
 def _draws(sides: Sequence[Any], view: View, check: str, probe: str) -> Iterator[Faulty]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from harness.adapters.protocols import Call, Holds, State
 from harness.parity.calls import Leaf, allowed
+from harness.parity.causes.convolutions import weight_norm
 from harness.parity.causes.evidence import Evidence
 from harness.parity.compare import Array
 from harness.parity.floor import EXACT, largest
@@ -76,7 +77,7 @@ def gather(
         leaf=leaf.reference,
         is_mask=leaf.is_mask,
         check=check,
-        drawn=(0, 0) if made else _drawn(view, at, _port_call(view, blame), handed=handed),
+        drawn=_drawn_there(view, blame, at),
         before=None if check != "gradients" or handed else _first(forwards[pair.name]),
         earlier=tuple(_earlier(view.reference, at)) if check == "decode" else (),
     )
@@ -85,6 +86,12 @@ def gather(
 def _port_call(view: View, blame: Blame) -> str:
     """The port's call that is at fault."""
     return view.caller(blame.call) if blame.handed else blame.call
+
+
+def _drawn_there(view: View, blame: Blame, at: str) -> tuple[int, int]:
+    """What either side drew; nothing is known where the port may have drawn for another unknown module."""
+    ours, theirs = _drawn(view, at, _port_call(view, blame), handed=blame.handed or blame.made)
+    return (ours, theirs) if not blame.made or theirs in (0, ours) else (0, 0)
 
 
 def _drawn(view: View, name: str, port_name: str, *, handed: bool) -> tuple[int, int]:
@@ -168,7 +175,12 @@ def weights_of(side: Any, state: State) -> dict[str, Array]:
 def _within(weights: Mapping[str, Array], path: str) -> dict[str, Array]:
     start = f"{path}." if path else ""
     own = {n[len(start) :]: a for n, a in weights.items() if n.startswith(start) and "." not in n[len(start) :]}
-    return {name: np.asarray(array, np.float64) for name, array in own.items()}
+    found = {name: np.asarray(array, np.float64) for name, array in own.items()}
+    length, direction = (weights.get(f"{start}parametrizations.weight.original{number}") for number in (0, 1))
+    if length is not None and direction is not None and length.ndim == direction.ndim:
+        found |= {"weight_g": np.asarray(length, np.float64), "weight_v": np.asarray(direction, np.float64)}
+        found["weight"] = weight_norm(found["weight_g"], found["weight_v"])
+    return found
 
 
 def _like(theirs: Mapping[str, Array], ours: Mapping[str, Array]) -> dict[str, Array]:

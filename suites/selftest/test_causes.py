@@ -7,34 +7,10 @@ from harness.adapters.protocols import Call
 from harness.parity.causes import prove
 from harness.parity.causes.activations import ACTIVATIONS
 from harness.parity.causes.convolutions import Convolution
-from harness.parity.causes.evidence import Evidence
+from suites.selftest.causes import cause, evidence, name
 
 RNG = np.random.default_rng(0)
 WIDTH = 8
-
-
-def evidence(right, got, inputs, weights=None, inside=None, **more):
-    return Evidence(
-        path="module",
-        kind="Module",
-        right=right,
-        got=got,
-        inputs=inputs,
-        inside=inside or {},
-        weights=weights or {},
-        theirs=more.pop("theirs", {}),
-        **more,
-    )
-
-
-def cause(make, inputs=3):
-    """The cause for what `make` gives of so many random inputs."""
-    return prove([{"output": make(np.random.default_rng(seed))} for seed in range(inputs)], "module")
-
-
-def name(make):
-    found = cause(make)
-    return found.name if found else None
 
 
 NORM = {"weight": RNG.normal(1, 0.3, WIDTH), "bias": RNG.normal(0, 0.3, WIDTH)}
@@ -135,7 +111,7 @@ TABLE = RNG.normal(size=(20, WIDTH))
     ("change", "wanted"),
     [
         (lambda ids: ids + 2, "position offset"),
-        (lambda ids: np.minimum(ids, 7), "positions end"),
+        (lambda ids: np.minimum(ids, 7), "rows end"),
         (np.zeros_like, "default row"),
     ],
 )

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from harness.parity.causes.attention import Attention, Change, Projected, projected
-from harness.parity.causes.evidence import Claim, Evidence
+from harness.parity.causes.evidence import Claim, Evidence, both
 from harness.parity.causes.outputs import TYPES
 from harness.parity.causes.rotary import BASES, rotary
 from harness.parity.compare import Array
@@ -34,7 +34,7 @@ def attended(evidence: Evidence) -> Iterator[Claim]:
 
 
 def _both(evidence: Evidence, reference: Attention, port: Attention) -> tuple[Array | None, Array | None]:
-    return reference(evidence), port(evidence)
+    return both(reference(evidence), port(evidence))
 
 
 def _reference(evidence: Evidence, size: int) -> Attention | None:
@@ -54,13 +54,13 @@ def _reference(evidence: Evidence, size: int) -> Attention | None:
 
 
 def _variants(evidence: Evidence, form: Attention, given: Projected) -> Variants:
+    if evidence.earlier:
+        yield from _cached(form)
     yield from _scales(form, given)
     yield from _masks(form)
     yield from _heads(form, given)
     if rotary(evidence) is not None:
         yield from _rotations(form)
-    if evidence.earlier:
-        yield from _cached(form)
     yield from _windows(form, given.key.shape[1])
 
 

@@ -80,6 +80,8 @@ class Attention:
                 return None
             query, key = self._rotated(query, key, table)
         if self.swapped:
+            if query.shape[2] != key.shape[2]:
+                return None
             query, key = key, query
         times = max(1, query.shape[1] // key.shape[1])
         key, value = self._from_cache(key, value, given)

@@ -42,6 +42,7 @@ FORWARDS: Sequence[Hypothesis] = (
     outputs.scaled,
     outputs.constant,
     outputs.reordered,
+    outputs.transposed,
     outputs.standardised,
     outputs.shortened,
     outputs.limited,

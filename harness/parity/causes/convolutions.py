@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from harness.parity.causes.evidence import Claim, Evidence
+from harness.parity.causes.evidence import Claim, Evidence, both
 from harness.parity.compare import Array
 from harness.parity.floor import EXACT
 
@@ -21,7 +21,8 @@ LARGEST = 20_000_000
 class Convolution:
     """(batch, channels, ...) with a kernel (out, channels of a group, ...), the same in every direction.
 
-    before, after: how many zeros are put around. flipped: axes of the kernel that are reversed.
+    before, after: how many zeros are put around. flipped: axes of the kernel that are reversed. kernel: what is done to
+    the two weights of a weight norm, if it is not what is usual. interleaved: channels are dealt to the groups in turn.
     """
 
     stride: int = 1
@@ -31,15 +32,24 @@ class Convolution:
     flipped: tuple[int, ...] = ()
     transposed: bool = False
     bias: bool = True
+    kernel: str = ""
+    interleaved: bool = False
 
     def __call__(self, evidence: Evidence) -> Array | None:
         """What it makes of the first input, or None if it does not fit."""
         x, kernel, bias = evidence.first, evidence.weights.get("weight"), evidence.weights.get("bias")
         if x is None or kernel is None or x.ndim != kernel.ndim or x.shape[1] % kernel.shape[1]:
             return None
+        if self.kernel:
+            length, direction = evidence.weights.get("weight_g"), evidence.weights.get("weight_v")
+            if length is None or direction is None:
+                return None
+            kernel = KERNELS[self.kernel](length, direction)
         kernel = np.flip(kernel, self.flipped) if self.flipped else kernel
         kernel = kernel.swapaxes(-1, -2) if self.transposed else kernel
         groups, spatial = x.shape[1] // kernel.shape[1], tuple(range(2, x.ndim))
+        if self.interleaved:
+            x = x.reshape(len(x), groups, -1, *x.shape[2:]).swapaxes(1, 2).reshape(x.shape)
         x = np.pad(x, [(0, 0), (0, 0), *[(self.before, self.after)] * len(spatial)])
         sizes = [self.dilation * (kernel.shape[axis] - 1) + 1 for axis in spatial]
         if any(x.shape[axis] < size for axis, size in zip(spatial, sizes, strict=True)):
@@ -60,6 +70,31 @@ class Convolution:
         if bias is not None and self.bias:
             result = result + bias.reshape(1, -1, *[1] * len(spatial))
         return result
+
+
+def weight_norm(length: Array, direction: Array) -> Array:
+    """Length x direction / |direction|, for each place on the axes that `length` has (Salimans and Kingma 2016)."""
+    axes = tuple(axis for axis in range(direction.ndim) if length.shape[axis] == 1)
+    scaled: Array = length * direction / np.sqrt((direction**2).sum(axes, keepdims=True))
+    return scaled
+
+
+def _over(axes: tuple[int, ...]) -> Callable[[Array, Array], Array]:
+    return lambda length, direction: length * direction / np.sqrt((direction**2).sum(axes, keepdims=True))
+
+
+KERNELS: Mapping[str, Callable[[Array, Array], Array]] = {
+    "its length is ignored": lambda _, direction: direction,
+    "it is not brought to length 1": lambda length, direction: length * direction,
+    "its length is that of each output": _over((1, 2)),
+    "its length is that of each input": _over((0, 2)),
+    "its length is that of each place": _over((0, 1)),
+    "its length is that of all of it": _over((0, 1, 2)),
+    "its length is that over places, divided by the root of the inputs": lambda length, direction: (
+        _over((2,))(length, direction) / direction.shape[1] ** 0.5
+    ),
+}
+"""What a port may do with the two weights of a weight norm."""
 
 
 def convolved(evidence: Evidence) -> Iterator[Claim]:
@@ -89,6 +124,9 @@ def _reference(evidence: Evidence, size: int) -> Convolution | None:
 def _variants(form: Convolution, kernel: Array) -> Iterator[tuple[str, str, Convolution]]:
     size, spatial = kernel.shape[-1], tuple(range(2, kernel.ndim))
     yield "bias missing", "its bias is never added", replace(form, bias=False)
+    for what in KERNELS:
+        yield "weight norm", what, replace(form, kernel=what)
+    yield "convolution groups", "channels are dealt to the groups in turn", replace(form, interleaved=True)
     for axes in dict.fromkeys((spatial, spatial[:1], spatial[-1:])):
         yield "kernel reversed", "its kernel is reversed in space", replace(form, flipped=axes)
     if len(spatial) == 2:
@@ -114,4 +152,4 @@ def _variants(form: Convolution, kernel: Array) -> Iterator[tuple[str, str, Conv
 
 
 def _both(evidence: Evidence, reference: Convolution, port: Convolution) -> tuple[Array | None, Array | None]:
-    return reference(evidence), port(evidence)
+    return both(reference(evidence), port(evidence))

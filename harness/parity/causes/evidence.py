@@ -112,6 +112,11 @@ class Claim:
         return after <= EXACT or after <= min(SHORT, evidence.apart(evidence.got, evidence.right) * COLLAPSED)
 
 
+def both(ours: Array | None, theirs: Array | None) -> tuple[Array | None, Array | None]:
+    """Both predictions of a claim about two forms of a module, or none where one of them does not fit."""
+    return (None, None) if ours is None or theirs is None else (ours, theirs)
+
+
 SHORT, COLLAPSED = 1e-6, 1e-4
 """A table of angles that a side stores in float32 is off by 6e-8 of each angle. An error that falls to that, and to a
 ten-thousandth of what it was, is gone as far as can be seen through such a table."""

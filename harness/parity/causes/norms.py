@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from harness.parity.causes.evidence import Claim, Evidence, described
+from harness.parity.causes.evidence import Claim, Evidence, both, described
 from harness.parity.compare import Array
 from harness.parity.floor import EXACT
 
@@ -117,11 +117,11 @@ def normalised(evidence: Evidence) -> Iterator[Claim]:
 
 
 def _with_theirs(evidence: Evidence, reference: Norm) -> tuple[Array | None, Array | None]:
-    return reference(evidence), reference(replace(evidence, weights={**evidence.weights, **evidence.theirs}))
+    return both(reference(evidence), reference(replace(evidence, weights={**evidence.weights, **evidence.theirs})))
 
 
 def _both(evidence: Evidence, reference: Norm, port: Norm) -> tuple[Array | None, Array | None]:
-    return reference(evidence), port(evidence)
+    return both(reference(evidence), port(evidence))
 
 
 def _fitted(evidence: Evidence, target: Array, forms: list[Norm]) -> Norm | None:

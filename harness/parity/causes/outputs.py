@@ -206,9 +206,17 @@ def _ends(evidence: Evidence, name: str, axis: int) -> tuple[Array, Array]:
     return np.moveaxis(given[:size], 0, axis), np.moveaxis(given[-size:], 0, axis)
 
 
+def transposed(evidence: Evidence) -> Iterator[Claim]:
+    """Height and width of an image are swapped."""
+    if evidence.right.ndim == 4 and evidence.right.dtype.kind == "f":
+        what = "its height and width are swapped"
+        yield Claim("image transposed", what, lambda e: (None, e.right.swapaxes(-1, -2)))
+
+
 def standardised(evidence: Evidence) -> Iterator[Claim]:
     """Every row is brought to mean 0 and variance 1, which it should not be."""
-    if evidence.right.dtype.kind != "f" or evidence.right.ndim < 2 or evidence.right.shape != evidence.got.shape:
+    right = evidence.right
+    if right.dtype.kind != "f" or right.shape != evidence.got.shape or right.ndim < 2 or right.shape[-1] < 2:
         return
     for ddof in (0, 1):
         for epsilon in (0.0, 1e-7, 1e-5):

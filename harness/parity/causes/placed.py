@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from harness.parity.causes.evidence import Claim, Evidence
+from harness.parity.causes.evidence import Claim, Evidence, both
 from harness.parity.compare import Array
 
 Change = Callable[[Array, Array], Array]
@@ -77,7 +77,7 @@ RESIZED = 1e-6
 
 
 def _resized(evidence: Evidence, name: str, ours: str, theirs: str) -> tuple[Array | None, Array | None]:
-    return _placed(evidence, name, ours), _placed(evidence, name, theirs)
+    return both(_placed(evidence, name, ours), _placed(evidence, name, theirs))
 
 
 def _placed(evidence: Evidence, name: str, way: str) -> Array | None:

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from harness.parity.causes.evidence import Claim, Evidence
+from harness.parity.causes.evidence import Claim, Evidence, both
 from harness.parity.compare import Array
 from harness.parity.floor import EXACT
 
@@ -119,4 +119,4 @@ def _is(form: Window, evidence: Evidence, target: Array) -> bool:
 
 
 def _both(evidence: Evidence, reference: Window, port: Window) -> tuple[Array | None, Array | None]:
-    return reference(evidence), port(evidence)
+    return both(reference(evidence), port(evidence))

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from harness.parity.causes.evidence import Claim, Evidence
+from harness.parity.causes.evidence import Claim, Evidence, both
 from harness.parity.compare import Array
 from harness.parity.floor import EXACT
 
@@ -155,4 +155,4 @@ def _table(evidence: Evidence, target: Array, known: Sequence[Array]) -> Table |
 
 
 def _tables(evidence: Evidence, reference: Table, port: Table) -> tuple[Array | None, Array | None]:
-    return reference(evidence), port(evidence)
+    return both(reference(evidence), port(evidence))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from harness.parity.causes.evidence import Claim, Evidence
+from harness.parity.causes.evidence import Claim, Evidence, both
 from harness.parity.compare import Array
 from harness.parity.floor import EXACT
 
@@ -67,4 +67,4 @@ def _fitted(evidence: Evidence, target: Array, kinds: list[str]) -> Update | Non
 
 
 def _both(evidence: Evidence, ours: Update, theirs: Update) -> tuple[Array | None, Array | None]:
-    return ours(evidence), theirs(evidence)
+    return both(ours(evidence), theirs(evidence))

@@ -100,7 +100,7 @@ def looked_up(evidence: Evidence) -> Iterator[Claim]:
     at = np.unravel_index(int(ids.argmax()), ids.shape)
     limit = int(np.abs(table - evidence.got[at]).max(axis=1).argmin())
     if 0 < limit < highest:
-        yield Claim("positions end", f"rows end at {limit}", partial(_rows, change=partial(np.minimum, limit)))
+        yield Claim("rows end", f"rows end at {limit}", partial(_rows, change=partial(np.minimum, limit)))
     for shift in (each for each in range(-4, 5) if each and abs(each) < highest):
         what = f"row {shift:+d} of the table is taken for each"
         yield Claim("position offset", what, partial(_rows, change=partial(_clipped, shift=shift, last=last)))
