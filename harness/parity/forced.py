@@ -179,6 +179,10 @@ class View:
             if isinstance(array, np.ndarray) and array.dtype.kind == "f" and not is_mask(leaf, array)
         )
 
+    def port_path(self, path: str) -> str:
+        """The path of the port's module for one of the reference's; empty if there is none."""
+        return next((name.split("#")[0] for name, pair in self.pairs.items() if pair.name == path), "")
+
     def caller(self, name: str) -> str:
         """The port's call inside which `name` happened, or the nearest around it that corresponds to one."""
         at = self.fed[name].caller

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from harness.adapters.protocols import FORWARD, Array, Leaves, Mode, Replays, State, UnsupportedError
-from harness.parity.calls import CallPair, Leaf, pair_calls
+from harness.parity.calls import CallPair, Calls, Leaf, pair_calls
 from harness.parity.causes.evidence import Evidence
-from harness.parity.floor import largest
+from harness.parity.floor import EXACT, largest
 from harness.parity.forced import Apart, Runner, View, as_they_are, distance, forced
 from harness.parity.judge import Mask
 from harness.parity.suspects import ROUNDING, Found, Moved, errors
@@ -124,7 +124,7 @@ def locate(
         path: _by_step([(b, gather(view, b, held, check=check, forwards=forwards)) for b in reasons], check)
         for path, reasons in blames.items()
     }
-    for each, shown in _parameters(view, gradients, pairing, check, probe):
+    for each, shown in _parameters(view, forwards, gradients, pairing, check, probe):
         faulty.setdefault(each.path, each)
         steps = evidence.setdefault(each.path, [])
         steps[:1] = [{**(steps[0] if steps else {}), shown.leaf: shown}]
@@ -154,7 +154,7 @@ def _reversed(pair: CallPair) -> CallPair:
 
 
 def _parameters(
-    view: View, gradients: Mapping[str, Array], pairing: Pairing, check: str, probe: str
+    view: View, forwards: Calls, gradients: Mapping[str, Array], pairing: Pairing, check: str, probe: str
 ) -> Iterator[tuple[Faulty, Evidence]]:
     """The modules whose parameters have wrong gradients though those of their outputs are right, and which."""
     scale = max((largest(each) for each in gradients.values()), default=0.0)
@@ -163,15 +163,34 @@ def _parameters(
             continue
         ours = link.of_reference(gradients[link.reference])
         theirs = link.to_reference(link.of_port(view.gradients[link.port]), ours.shape)
-        apart = distance(ours, theirs, {})
         path, leaf = split_name(link.reference)
-        if apart.error > ROUNDING * scale and path in view.reference:
-            call = view.reference[path]
-            how = f"the gradient of its {leaf} is wrong"
+        port_path, how = split_name(link.port)[0], f"the gradient of its {leaf} is wrong"
+        if distance(ours, theirs, {}).error <= ROUNDING * scale:
+            continue
+        for user, part in _uses(view, forwards, ours.shape):
+            close = EXACT * max(largest(part), largest(ours))
+            if user != path and largest(part - ours + theirs) <= close:
+                path, port_path, ours, theirs = user, view.port_path(user), part, part - ours + theirs
+                how = f"its use of {link.reference} has no gradient"
+            elif user != path and largest(part - theirs) <= close:
+                ours, theirs = ours - part, theirs - part
+                how = f"its own use of its {leaf} has no gradient"
+        if path in view.reference:
+            call, apart = view.reference[path], distance(ours, theirs, {})
             where = (ours.shape, apart.worst, apart.reference, apart.port, probe)
-            faulty = Faulty(path, split_name(link.port)[0], call.kind, check, how, apart.error, apart.scale, *where)
+            faulty = Faulty(path, port_path, call.kind, check, how, apart.error, apart.scale, *where)
             evidence = Evidence(path, call.kind, ours, theirs, call.inputs, {}, {}, {}, leaf=leaf, check=check)
             yield faulty, evidence
+
+
+def _uses(view: View, forwards: Calls, shape: tuple[int, ...]) -> Iterator[tuple[str, Array]]:
+    """The calls that may multiply by a matrix of this shape that is another module's too, and the gradient by each."""
+    for name, call in forwards.items():
+        given = view.reference[name].inputs.get("") if name in view.reference else None
+        x = next((a for a in call.inputs.values() if isinstance(a, np.ndarray) and a.dtype.kind == "f"), None)
+        if given is None or x is None or (given.shape[-1], x.shape[-1]) != shape or given.shape[:-1] != x.shape[:-1]:
+            continue
+        yield _plain(name), given.reshape(-1, shape[0]).T @ x.reshape(-1, shape[1])
 
 
 def _draws(sides: Sequence[Any], view: View, check: str, probe: str) -> Iterator[Faulty]:

@@ -11,7 +11,7 @@ import numpy as np
 from harness.parity.causes.attention import Attention, Change, Projected, projected
 from harness.parity.causes.evidence import Claim, Evidence, both
 from harness.parity.causes.outputs import TYPES
-from harness.parity.causes.rotary import BASES, rotary
+from harness.parity.causes.rotary import BASES, Turns, rotary
 from harness.parity.compare import Array
 from harness.parity.floor import EXACT
 
@@ -55,12 +55,13 @@ def _reference(evidence: Evidence, size: int) -> Attention | None:
 
 def _variants(evidence: Evidence, form: Attention, given: Projected) -> Variants:
     if evidence.earlier:
-        yield from _cached(form)
+        yield from _cached(form, rotated=rotary(evidence) is not None)
     yield from _scales(form, given)
     yield from _masks(form)
     yield from _heads(form, given)
-    if rotary(evidence) is not None:
-        yield from _rotations(form)
+    turns = rotary(evidence)
+    if turns is not None:
+        yield from _rotations(form, turns)
     yield from _windows(form, given.key.shape[1])
 
 
@@ -112,8 +113,11 @@ def _heads(form: Attention, given: Projected) -> Variants:
     yield "groups tiled", "groups of keys are tiled, not each repeated", replace(form, tiled=not form.tiled)
 
 
-def _rotations(form: Attention) -> Variants:
-    yield "rotary pairing", "neighbours are rotated, not halves", replace(form, paired=not form.paired)
+def _rotations(form: Attention, turns: Turns) -> Variants:
+    yield "rotary pairing", "neighbours are rotated, not halves", replace(form, pairs="neighbours")
+    yield "rotary pairing", "neighbours are rotated, by the angles of halves", replace(form, pairs="mixed")
+    for end in range(1, min(int(turns.positions.max()), FEW)):
+        yield "positions end", f"positions end at {end}", replace(form, end=end)
     for which, left in (("query", "keys"), ("key", "queries"), ("none", "neither")):
         what = f"{left} are not rotated" if which != "none" else "nothing is rotated"
         yield "rotary not applied", what, replace(form, rotate=which)
@@ -126,9 +130,14 @@ def _rotations(form: Attention) -> Variants:
             yield "rotary partial", f"{part} of {form.width} are rotated", replace(form, part=part)
 
 
-def _cached(form: Attention) -> Variants:
+def _cached(form: Attention, *, rotated: bool) -> Variants:
     yield "newest key masked", "a step does not see its own token", replace(form, mask="newest hidden")
     yield "first key masked", "a step does not see the first token", replace(form, mask="first hidden")
+    yield "cache position", "keys are stored one place early, over the first", replace(form, mask="first hidden")
+    if rotated:
+        yield "positions restart", "every step is at position 0", replace(form, rotate="none")
+        for shift in (-2, -1, 1, 2):
+            yield "position offset", f"a step with a filled cache is at {shift:+d}", replace(form, shift=shift)
     for what, change in CACHED.items():
         yield "cache written wrongly", what, replace(form, written=change)
         yield "cache read wrongly", what, replace(form, read=change)
@@ -163,9 +172,15 @@ def _middle_lost(array: Array) -> Array:
     return np.where(kept[:, None], array, 0.0)
 
 
-def _newest_kept(array: Array) -> Array:
-    kept = np.arange(array.shape[2]) == array.shape[2] - 1
-    return np.where(kept[:, None], array, 0.0)
+def _newest_kept(key: Array, value: Array, count: int) -> tuple[Array, Array]:
+    kept = (np.arange(key.shape[2]) >= key.shape[2] - count)[:, None]
+    return np.where(kept, key, 0.0), np.where(kept, value, 0.0)
+
+
+def _first_for_all(array: Array) -> Array:
+    """Every one but the newest is the first."""
+    older = np.arange(array.shape[2]) < array.shape[2] - 1
+    return np.where(older[:, None], array[:, :, :1], array)
 
 
 CACHED: Mapping[str, Change] = {
@@ -178,7 +193,9 @@ CACHED: Mapping[str, Change] = {
     "every key is the first": lambda key, value: (np.broadcast_to(key[:, :, :1], key.shape), value),
     "every key and value is the first": lambda key, value: (key[:, :, :1] + 0 * key, value[:, :, :1] + 0 * value),
     "all between the first and the newest is zero": lambda key, value: (_middle_lost(key), _middle_lost(value)),
-    "all before the newest is zero": lambda key, value: (_newest_kept(key), _newest_kept(value)),
+    **{f"all but the newest {n} is zero": partial(_newest_kept, count=n) for n in (1, 2, 3, 4, 8, 16)},
+    "every key but the newest is the first": lambda key, value: (_first_for_all(key), value),
+    "every key and value but the newest is the first": lambda k, v: (_first_for_all(k), _first_for_all(v)),
     "keys and values are zero": lambda key, value: (0 * key, 0 * value),
 }
 """What a step with a filled cache may do to keys and values."""

@@ -11,7 +11,7 @@ from harness.adapters.protocols import Call
 from harness.parity.calls import allowed
 from harness.parity.causes.evidence import Evidence
 from harness.parity.causes.outputs import TYPES
-from harness.parity.causes.rotary import angles, rotary, turned
+from harness.parity.causes.rotary import Turns, rotary, turned
 from harness.parity.compare import Array
 
 QUERY, KEY, VALUE = ("query", "q_proj", "q", "to_q"), ("key", "k_proj", "k", "to_k"), ("value", "v_proj", "v", "to_v")
@@ -37,10 +37,11 @@ class Attention:
     """softmax(query key^T x scale + mask) value, heads merged, times a factor (of dropout that is held still).
 
     width: of a head. heads_first: how the projections hold heads. mask: which of the module's is used, or how it is
-    changed. rotate: which of the two are rotated, `part` of their width if it is not all; paired: neighbours are,
-    instead of halves. tiled: groups of keys stand one after another for the queries, instead of each repeated.
-    through: a type that the softmax goes through. written, read: what is done to keys and values of a step with a
-    filled cache when they are stored, and to all of the cache when it is used.
+    changed. rotate: which of the two are rotated, `part` of their width if it is not all; pairs: of what (see
+    `turned`); shift: of the positions of steps with a filled cache; end: of all positions. tiled: groups of keys stand
+    one after another for the queries, instead of each repeated. through: a type that the softmax goes through.
+    written, read: what is done to keys and values of a step with a filled cache when they are stored, and to all of the
+    cache when it is used.
     """
 
     width: int
@@ -54,7 +55,7 @@ class Attention:
     after_softmax: bool = False
     rotate: str = "both"
     part: int = 0
-    paired: bool = False
+    pairs: str = "halves"
     reverse_keys: bool = False
     base: float | None = None
     tiled: bool = False
@@ -63,6 +64,8 @@ class Attention:
     distance: int = 0
     relative: bool = True
     through: str = ""
+    shift: int = 0
+    end: int = 0
     written: Change | None = None
     read: Change | None = None
 
@@ -74,11 +77,11 @@ class Attention:
         if given is None or any(each.shape[-1] % self.width for each in (given.query, given.key, given.value)):
             return None
         query, key, value = (self._split(each) for each in (given.query, given.key, given.value))
-        table = rotary(evidence)
-        if table is not None:
-            if table[0].shape[-1] > self.width or table[0].shape[-2] != key.shape[2]:
+        turns = rotary(evidence)
+        if turns is not None:
+            if turns.cos.shape[-1] > self.width or turns.cos.shape[-2] != key.shape[2]:
                 return None
-            query, key = self._rotated(query, key, table)
+            query, key = self._rotated(query, key, turns, given.first)
         if self.swapped:
             if query.shape[2] != key.shape[2]:
                 return None
@@ -102,16 +105,17 @@ class Attention:
             return array.reshape(batch, tokens, heads, self.width).swapaxes(1, 2)
         return array.reshape(batch, tokens, self.width, heads).transpose(0, 3, 1, 2)
 
-    def _rotated(self, query: Array, key: Array, table: tuple[Array, Array]) -> tuple[Array, Array]:
-        cos, sin = table
-        if self.base is not None or self.part:
-            cos, sin = angles(table, self.base, self.part or cos.shape[-1])
-        cos, sin = (each[:, None] if each.ndim == 3 else each for each in (cos, sin))
+    def _rotated(self, query: Array, key: Array, turns: Turns, first: int) -> tuple[Array, Array]:
+        if self.base is not None or self.part or self.shift or self.end:
+            positions = turns.positions + self.shift * (np.arange(turns.positions.shape[-1]) >= first)
+            positions = np.minimum(positions, self.end) if self.end else positions
+            turns = turns.at(positions, base=self.base, width=self.part)
+        cos, sin = (each[:, None] if each.ndim == 3 else each for each in (turns.cos, turns.sin))
         newest = (..., slice(cos.shape[-2] - query.shape[2], None), slice(None))
         if self.rotate in ("both", "query", "keys twice"):
-            query = turned(query, cos[newest], sin[newest], paired=self.paired)
+            query = turned(query, cos[newest], sin[newest], pairs=self.pairs)
         for _ in range({"both": 1, "key": 1, "keys twice": 2}.get(self.rotate, 0)):
-            key = turned(key, cos, -sin if self.reverse_keys else sin, paired=self.paired)
+            key = turned(key, cos, -sin if self.reverse_keys else sin, pairs=self.pairs)
         return query, key
 
     def _from_cache(self, key: Array, value: Array, given: Projected) -> tuple[Array, Array]:

@@ -95,6 +95,12 @@ def clipped(evidence: Evidence) -> Iterator[Claim]:
     for claim in limited(evidence):
         if claim.name == "clipped":
             yield Claim("gradient clipped", claim.detail, claim.predict)
+    for name, given in evidence.inputs.items():
+        if isinstance(given, np.ndarray) and given.shape == evidence.right.shape == evidence.got.shape:
+            left = given - (evidence.right - evidence.got)  # of what comes from above, which other gradients join
+            low, high = float(f"{left.min():.9g}"), float(f"{left.max():.9g}")
+            what = f"values are kept within {low:.4g} and {high:.4g}"
+            yield Claim("gradient clipped", what, partial(_clipped, name=name, low=low, high=high))
 
 
 def normalised(evidence: Evidence) -> Iterator[Claim]:
@@ -116,6 +122,11 @@ def normalised(evidence: Evidence) -> Iterator[Claim]:
         ):
             port = partial(form, **kept)
             yield Claim("gradient stopped", what, partial(_modelled, ours=form, theirs=port, epsilon=epsilon))
+
+
+def _clipped(evidence: Evidence, name: str, low: float, high: float) -> tuple[None, Array]:
+    given = evidence.inputs[name]
+    return None, evidence.right - given + np.clip(given, low, high)
 
 
 EPSILONS = (1e-5, 1e-6, 1e-12, 1e-3, 1e-8)

@@ -153,10 +153,16 @@ def shortened(evidence: Evidence) -> Iterator[Claim]:
     if evidence.right.dtype.kind == "f" and not evidence.is_mask:
         for name, through in TYPES.items():
             yield Claim("cast", f"it goes through {name}", partial(_put_through, through=through))
+            # PyTorch goes from float64 to float16 in two steps, and rounds in both.
+            yield Claim("cast", f"it goes through {name}", partial(_put_through, through=partial(_twice, through)))
 
 
 def _put_through(evidence: Evidence, through: Callable[[Array], Array]) -> tuple[None, Array]:
     return None, through(evidence.right)
+
+
+def _twice(through: Callable[[Array], Array], array: Array) -> Array:
+    return through(array.astype(np.float32).astype(np.float64))
 
 
 def _through(dtype: type) -> Callable[[Array], Array]:
@@ -235,7 +241,9 @@ def limited(evidence: Evidence) -> Iterator[Claim]:
     if evidence.right.dtype.kind != "f" or evidence.right.shape != evidence.got.shape:
         return
     low, high = float(evidence.got.min()), float(evidence.got.max())
-    if low < high and (evidence.right.max() > high or evidence.right.min() < low):
+    if high - low > EXACT * np.abs(evidence.right).max() and (
+        evidence.right.max() > high or evidence.right.min() < low
+    ):
         what = f"values are kept within {low:.4g} and {high:.4g}"
         yield Claim("clipped", what, lambda e: (None, np.clip(e.right, low, high)))
     right, got = _flat(evidence)

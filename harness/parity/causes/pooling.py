@@ -93,8 +93,8 @@ def pooled_in_windows(evidence: Evidence) -> Iterator[Claim]:
     ours = next((form for form in FORMS if _is(form, evidence, evidence.right)), None)
     if ours is None:
         return
-    sums = x.sum((-2, -1), keepdims=True)
-    divisor = int(np.rint(np.median(sums / evidence.got))) if sums.shape == evidence.got.shape else 0
+    sums, some = x.sum((-2, -1), keepdims=True), evidence.got != 0
+    divisor = int(np.rint(np.median(sums[some] / evidence.got[some]))) if sums.shape == some.shape and some.any() else 0
     for form in (*FORMS, *([Window(largest=False, divisor=divisor)] if divisor > 0 else [])):
         if form != ours:
             what = f"{form} in the port, {ours} in the reference"

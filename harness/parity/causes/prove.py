@@ -45,9 +45,12 @@ def prove(evidences: Sequence[Mapping[str, Evidence]], port_path: str) -> Cause 
 
 def _cause(evidences: Sequence[Mapping[str, Evidence]], port_path: str) -> Cause | None:
     found: list[tuple[list[Claim], list[Evidence]]] = []
-    for key in dict.fromkeys(key for each in evidences for key in each):
+    keys = dict.fromkeys(key for each in evidences for key in each)
+    for key in keys:
         here = [each[key] for each in evidences if key in each]
         claims = _proved(here)
+        if not claims and here[0].backwards and not here[0].handed and len(keys) > 1:
+            continue  # the gradients of what it is given follow from those that it hands back
         if not claims:
             return None
         found.append((claims, here))

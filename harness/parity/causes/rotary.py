@@ -16,44 +16,60 @@ BASES = (10000.0, 100000.0, 500000.0, 1000000.0)
 """Of rotary embeddings: Su et al. 2021 and Llama, Code Llama and SmolLM2, Llama 3, Code Llama's long context."""
 
 
-def rotary(evidence: Evidence) -> tuple[Array, Array] | None:
-    """The cosines and sines that the module is given, (batch, tokens, width), those of earlier steps before them."""
-    names = [f"position_embeddings[{number}]" for number in (0, 1)]
-    steps = [
-        [inputs.get(name) for name in names] for inputs in (*(each for each, _ in evidence.earlier), evidence.inputs)
-    ]
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """Cosines and sines (batch, tokens, width), and the positions (batch, tokens) that they are of."""
+
+    cos: Array
+    sin: Array
+    positions: Array
+
+    def at(self, positions: Array, *, base: float | None = None, width: int = 0) -> Turns:
+        """Those at other positions, of another base, or of another width."""
+        width = width or self.cos.shape[-1]
+        base = self._base() if base is None else base
+        angles = positions[..., None] * base ** -(np.arange(0, width, 2) / width)
+        angles = np.concatenate([angles, angles], axis=-1)
+        return Turns(np.cos(angles), np.sin(angles), positions)
+
+    def _base(self) -> float:
+        """From the second frequency, at position 1."""
+        place = np.argwhere(np.broadcast_to(self.positions, self.cos.shape[:-1]) == 1)
+        if not len(place) or self.cos.shape[-1] < 4:
+            return BASES[0]
+        second = np.arctan2(self.sin[..., 1], self.cos[..., 1])[tuple(place[0])]
+        return float(float(second) ** (-self.cos.shape[-1] / 2))
+
+
+def rotary(evidence: Evidence) -> Turns | None:
+    """The cosines and sines that the module is given, those of earlier steps before them."""
+    given = [*(inputs for inputs, _ in evidence.earlier), evidence.inputs]
+    steps = [[inputs.get(f"position_embeddings[{place}]") for place in (0, 1)] for inputs in given]
     if not all(isinstance(each, np.ndarray) and each.ndim >= 2 for step in steps for each in step):
         return None
     cos, sin = (np.concatenate([step[place] for step in steps], axis=-2) for place in (0, 1))
-    return cos, sin
-
-
-def angles(table: tuple[Array, Array], base: float | None, width: int) -> tuple[Array, Array]:
-    """Those of another base or width, at the same positions: the first frequency is 1 whatever these are."""
-    cos, sin = table
-    # The angle at frequency 1 is the position itself, found from the steps between neighbouring tokens.
+    known = [ids for inputs in given if isinstance(ids := inputs.get("position_ids"), np.ndarray)]
+    if sum(ids.shape[-1] for ids in known) == cos.shape[-2]:
+        return Turns(cos, sin, np.concatenate(known, axis=-1))
+    # The first frequency is 1: its angle is the position itself, found from the steps between neighbouring tokens.
     first = np.unwrap(np.arctan2(sin[..., 0], cos[..., 0]), axis=-1)
-    positions = np.round(first - first[..., :1] + np.mod(first[..., :1], 2 * np.pi))
-    if base is None:
-        second = np.arctan2(sin[..., 1], cos[..., 1])  # of the first token at position 1
-        place = np.argwhere(positions == 1)
-        known = float(second[tuple(place[0])]) if len(place) else 1.0
-        base = known ** (-cos.shape[-1] / 2)
-    turns = positions[..., None] * base ** -(np.arange(0, width, 2) / width)
-    turns = np.concatenate([turns, turns], axis=-1)
-    return np.cos(turns), np.sin(turns)
+    return Turns(cos, sin, np.round(first - first[..., :1] + np.mod(first[..., :1], 2 * np.pi)))
 
 
-def turned(array: Array, cos: Array, sin: Array, *, paired: bool) -> Array:
-    """(batch, heads, tokens, width) with as much of its width as there are angles for turned by them."""
+def turned(array: Array, cos: Array, sin: Array, *, pairs: str) -> Array:
+    """(batch, heads, tokens, width) with as much of its width as there are angles for turned by them.
+
+    pairs: "halves"; "neighbours"; or "mixed", neighbours by the angles of halves.
+    """
     width = cos.shape[-1]
     turning, rest = array[..., :width], array[..., width:]
     half = width // 2
-    if paired:
+    if pairs == "neighbours":
         cos, sin = (np.repeat(each[..., :half], 2, axis=-1) for each in (cos, sin))
-        other = np.stack([-turning[..., 1::2], turning[..., ::2]], axis=-1).reshape(turning.shape)
-    else:
+    if pairs == "halves":
         other = np.concatenate([-turning[..., half:], turning[..., :half]], axis=-1)
+    else:
+        other = np.stack([-turning[..., 1::2], turning[..., ::2]], axis=-1).reshape(turning.shape)
     return np.concatenate([turning * cos + other * sin, rest], axis=-1)
 
 

@@ -101,7 +101,7 @@ def looked_up(evidence: Evidence) -> Iterator[Claim]:
     limit = int(np.abs(table - evidence.got[at]).max(axis=1).argmin())
     if 0 < limit < highest:
         yield Claim("rows end", f"rows end at {limit}", partial(_rows, change=partial(np.minimum, limit)))
-    for shift in (each for each in range(-4, 5) if each and abs(each) < highest):
+    for shift in (each for each in range(-4, 5) if each and abs(each) <= highest):
         what = f"row {shift:+d} of the table is taken for each"
         yield Claim("position offset", what, partial(_rows, change=partial(_clipped, shift=shift, last=last)))
         yield Claim("position offset", what, partial(_rows, change=partial(_around, shift=shift, size=last + 1)))

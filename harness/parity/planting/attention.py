@@ -220,7 +220,7 @@ def attention_faults(watched: Watched, name: str) -> Iterator[Fault]:
     yield from _along(known, fault, windows, causal=form.causal) if itself else ()
     if rotated:
         base = next(each for each in BASES if each != known.base)
-        yield fault("rotary pairing", "neighbours are rotated", formed(paired=not form.paired))
+        yield fault("rotary pairing", "neighbours are rotated", formed(pairs="neighbours"))
         yield fault("rotary not applied", "keys are not rotated", formed(rotate="query"))
         yield fault("rotary direction", "keys turn the other way", formed(reverse_keys=True))
         yield fault("rotary base", "another", formed(base=base if known.base else 5 * BASES[1]))
