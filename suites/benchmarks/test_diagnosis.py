@@ -18,7 +18,7 @@ SHAPE = {
     "max_position_embeddings": 512,
 }
 LIMIT = 10
-"""Measured, with the proofs of causes: 2.5 for a fault from the first token on, and 7.2 for one from token 110 of 128."""
+"""Measured, with the proofs of causes: 2.5 for a fault from the first token on, 7.2 for one from token 110 of 128."""
 
 
 def cpu_seconds(run):
