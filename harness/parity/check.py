@@ -11,6 +11,7 @@ import numpy as np
 
 from harness.adapters.choose import adapt
 from harness.errors import RunError, SpecError, closest
+from harness.parity.clearest import clearest
 from harness.parity.compare import Verdict
 from harness.parity.comparison import Comparison
 from harness.parity.examine import Further, examine, repeated
@@ -87,6 +88,8 @@ def check(
     found = []
     shapes: tuple[Shapes, Shapes] = ({}, {})
     lines: list[Line] = []
+    names_compared: tuple[tuple[str, str], ...] = ()
+    given_fails, excerpt = False, None
     for number, call in enumerate(calls, start=1):
         masks = valid_masks(call, valid, name)
         with timed(seconds, "run reference", progress):
@@ -103,28 +106,30 @@ def check(
                 compared = explained(compared, sides, call, traces[0], masks)
         found.append(numbered(compared, number))
         if number == 1:
+            names_compared = tuple((pair.name, pair.port_name) for pair in found[0].outputs if pair.compared)
+            given_fails = any(pair.verdict is not Verdict.AGREE for pair in found[0].outputs)
+            if given_fails:
+                excerpt = clearest(call, names_compared, [trace.outputs for trace in traces], masks)
             shapes = (dict(traces[0].shapes), dict(traces[1].shapes))
         del traces
     further = Further()
-    given_fails = any(pair.verdict is not Verdict.AGREE for pair in found[0].outputs)
     if set(checks) - {"forward"} or given_fails:
-        pairs = tuple((pair.name, pair.port_name) for pair in found[0].outputs if pair.compared)
         further = examine(
             sides,
             calls[0],
-            names=pairs,
+            names=names_compared,
             mapping=mapping or {},
             valid=valid,
             checks=checks,
             convert=convert,
             seed=seed,
             given_fails=given_fails,
+            given_excerpt=excerpt,
             step=lambda label: timed(seconds, label, progress),
         )
     lines += further.lines
     proposals = () if mapping is not None else propose_names(found[0].alignment, *shapes, further.pairing)
     if precision in PRECISIONS:
-        names_compared = tuple((pair.name, pair.port_name) for pair in found[0].outputs if pair.compared)
         with timed(seconds, precision, progress):
             lines += precision_lines(
                 sides,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from harness.cases.probes import Probe
 from harness.parity.buffers import evidence_of, wrong_buffers
 from harness.parity.causes import Cause, prove
 from harness.parity.compare import Verdict, plain
+from harness.parity.excerpt import Excerpt
 from harness.parity.judge import Line, Mask
 from harness.parity.localise import Faulty, Located, Module, locate
 from harness.parity.probing import CACHED
@@ -22,7 +25,8 @@ from harness.parity.study import Study, cotangents_for
 from harness.parity.weights import Link
 
 SMALL = 10_000_000
-"""Weights: a smaller port is run on up to `PROBES` inputs that show a fault, a larger one on the clearest."""
+"""Weights: a smaller port is run on up to `PROBES` inputs that show a fault; a larger one on an excerpt of the clearest
+of them, and on all of it only if nothing is at fault there."""
 PROBES = 3
 
 
@@ -51,12 +55,13 @@ class Diagnosis:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """Inputs, weights and modes in which a claim fails. check: of which kind it is."""
+    """Inputs, weights and modes in which a claim fails. check: of which kind it is. excerpt: what to try first."""
 
     check: str
     study: Study
     probe: Probe
     modes: tuple[Mode, Mode] = (FORWARD, FORWARD)
+    excerpt: Situation | None = None
 
 
 def diagnose(
@@ -66,14 +71,15 @@ def diagnose(
     *,
     richest: Probe,
     given_fails: bool,
+    given_excerpt: Excerpt | None = None,
     masks_of: Callable[[Mapping[str, Any]], Mask],
     mapping: Mapping[str, str],
     seed: int,
 ) -> Diagnosis:
     """Where the claims that fail go wrong; backwards, step by step or in training only where forwards nothing does.
 
-    given_fails: whether the first probe, the given call, fails with the weights as they are stored. richest: the probe
-    of gradients and training.
+    given_fails: whether the first probe, the given call, fails with the weights as they are stored. given_excerpt: what
+    of it shows that. richest: the probe of gradients and training.
     """
     try:
         return _diagnosed(
@@ -82,6 +88,7 @@ def diagnose(
             probes,
             richest=richest,
             given_fails=given_fails,
+            given_excerpt=given_excerpt,
             masks_of=masks_of,
             mapping=mapping,
             seed=seed,
@@ -102,17 +109,21 @@ def _diagnosed(
     *,
     richest: Probe,
     given_fails: bool,
+    given_excerpt: Excerpt | None,
     masks_of: Callable[[Mapping[str, Any]], Mask],
     mapping: Mapping[str, str],
     seed: int,
 ) -> Diagnosis:
     located: list[tuple[Situation, Located]] = []
     why_not = ""
-    for situation in _situations(found, failing, probes, richest, masks_of, given_fails=given_fails, seed=seed):
+    excerpt = given_excerpt if given_fails else None
+    for situation in _situations(
+        found, failing, probes, richest, masks_of, given_fails=given_fails, excerpt=excerpt, seed=seed
+    ):
         if located and situation.check != located[0][0].check and any(each.faulty for _, each in located):
             break
         try:
-            located.append((situation, _locate(situation, masks_of, mapping)))
+            located.append(_least(situation, masks_of, mapping))
         except UnsupportedError as error:
             why_not = why_not or str(error)
         except Exception as error:  # a model may fail in ways of its own when its modules are run on other inputs
@@ -185,6 +196,21 @@ def _causes(faulty: Sequence[Faulty], located: Sequence[Located]) -> Iterator[Ca
             yield cause
 
 
+def _least(
+    situation: Situation, masks_of: Callable[[Mapping[str, Any]], Mask], mapping: Mapping[str, str]
+) -> tuple[Situation, Located]:
+    """What is at fault on the excerpt; where nothing is, on all of the inputs."""
+    runs = 0
+    if situation.excerpt is not None:
+        with suppress(Exception):  # a model may want more tokens than are left, or all rows
+            found = _locate(situation.excerpt, masks_of, mapping)
+            if found.faulty:
+                return situation.excerpt, found
+            runs = found.runs
+    found = _locate(situation, masks_of, mapping)
+    return situation, replace(found, runs=runs + found.runs)
+
+
 def _locate(situation: Situation, masks_of: Callable[[Mapping[str, Any]], Mask], mapping: Mapping[str, str]) -> Located:
     study, probe = situation.study, situation.probe
     return locate(
@@ -209,6 +235,7 @@ def _situations(
     masks_of: Callable[[Mapping[str, Any]], Mask],
     *,
     given_fails: bool,
+    excerpt: Excerpt | None,
     seed: int,
 ) -> Iterator[Situation]:
     """Forwards first, on the inputs that show most; then backwards, with a cache, and in training."""
@@ -216,10 +243,17 @@ def _situations(
     forward = [line for line in failing if line.check == "forward" and line.probe in by_name]
     # The richest first: what depends on masks, types or the vocabulary's edges may not show on the others.
     forward.sort(key=lambda line: (line.probe != richest.name, -(line.error / (line.scale or 1.0))))
-    for line in forward[: PROBES if _size(found) <= SMALL else 1]:
-        yield Situation("forward", found, by_name[line.probe])
+    large = _size(found) > SMALL
+
+    def excerpted(make: Callable[[Probe], Situation], probe: Probe, excerpt: Excerpt | None) -> Situation:
+        short = make(Probe(f"{probe.name}, {excerpt}", excerpt.of(probe.inputs))) if large and excerpt else None
+        return replace(make(probe), excerpt=short)
+
+    for line in forward[: 1 if large else PROBES]:
+        yield excerpted(partial(Situation, "forward", found), by_name[line.probe], line.excerpt)
     if not forward and given_fails:
-        yield Situation("forward", replace(found, values=({}, {})), probes[0])
+        stored = replace(found, values=({}, {}))
+        yield excerpted(partial(Situation, "forward", stored), probes[0], excerpt)
     checks = {line.check for line in failing}
     if "gradients" in checks:
         ours, theirs = cotangents_for(found, richest, masks_of(richest.inputs), seed)
@@ -227,12 +261,16 @@ def _situations(
     for line in failing:
         probe = by_name.get(line.probe.removesuffix(CACHED)) if line.check == "decode" else None
         if probe is not None:
-            length = np.shape(probe.inputs[token_name(probe.inputs)])[1]
-            steps = Mode(chunks=tuple(Chunk(at, at + 1) for at in range(length)))
-            yield Situation("decode", found, probe, (steps, steps))
+            yield excerpted(partial(_stepwise, found), probe, line.excerpt)
             break
     if checks & {"train", "dropout"}:
         yield Situation("train", found, richest, (Mode(training=True), Mode(training=True)))
+
+
+def _stepwise(found: Study, probe: Probe) -> Situation:
+    length = np.shape(probe.inputs[token_name(probe.inputs)])[1]
+    steps = Mode(chunks=tuple(Chunk(at, at + 1) for at in range(length)))
+    return Situation("decode", found, probe, (steps, steps))
 
 
 def _size(found: Study) -> int:

@@ -13,6 +13,7 @@ from harness.adapters.protocols import Holds, Runs, UnsupportedError
 from harness.cases.probes import LEFT, Probe, Probes, derive
 from harness.parity.compare import Verdict
 from harness.parity.diagnose import Diagnosis, diagnose
+from harness.parity.excerpt import Excerpt
 from harness.parity.floor import largest
 from harness.parity.generation import generation_line
 from harness.parity.gradients import doubtful, gradient_line, linked_by_gradients, open_neutral, without_idle
@@ -77,12 +78,14 @@ def examine(
     convert: Callable[[Any], Any] | None,
     seed: int,
     given_fails: bool,
+    given_excerpt: Excerpt | None = None,
     step: Callable[[str], AbstractContextManager[None]],
 ) -> Further:
     """Make the further `checks`. A check that the objects do not support is listed with the reason.
 
     names: the outputs to compare, as pairs. given_fails: whether they differ as the sides are; with a line that does
-    not agree, that is a reason to look where the fault is. step: opened around each part, to announce and time it.
+    not agree, that is a reason to look where the fault is. given_excerpt: what of the call shows that they differ.
+    step: opened around each part, to announce and time it.
     """
     reference, port = sides
     lines: list[Line] = []
@@ -141,6 +144,7 @@ def examine(
                     taken,
                     richest=richest,
                     given_fails=given_fails,
+                    given_excerpt=given_excerpt,
                     masks_of=masks_of,
                     mapping=mapping,
                     seed=seed,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from harness.parity.compare import Array, Verdict, plain
+from harness.parity.excerpt import Excerpt
 from harness.parity.floor import DRAWS, EPS32, EXACT, FACTOR, FILL, STORED, largest
 from harness.tolerance import CONTRACT
 
@@ -23,7 +24,7 @@ class Line:
     check: forward, gradients, decode, train, dropout, weights. probe: the inputs, or what was done with them.
     error, scale: the largest |reference - port| and what it is measured against, in float64, at `where`.
     allowed: how much of an error rounding explains. compared: how many arrays.
-    pairs: of every array its name, error and scale, in order.
+    pairs: of every array its name, error and scale, in order. excerpt: the least of the inputs that shows the error.
     """
 
     check: str
@@ -37,6 +38,7 @@ class Line:
     compared: int = 0
     seconds: float = 0.0
     pairs: tuple[tuple[str, float, float], ...] = ()
+    excerpt: Excerpt | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -12,6 +12,8 @@ import numpy as np
 from harness.adapters.decoding import token_name
 from harness.adapters.protocols import Chunk, Decodes, UnsupportedError, Wide
 from harness.cases.probes import LEFT, Probe, Probes
+from harness.parity.clearest import clearest
+from harness.parity.compare import Verdict
 from harness.parity.judge import Line, Mask, Moved, Pair, judge, mask_for
 from harness.parity.study import Names, Study, output_pairs, rounding_of
 from harness.parity.wide import stays_short
@@ -38,7 +40,14 @@ def probe_lines(
             continue
         kept = replace(found, names=names_for(probe, found, runs, masks))
         line = judge("forward", probe.name, pairs, **rounding_of(found, runs, moved_by(kept, probe, masks, runs)))
-        yield replace(line, seconds=time.perf_counter() - start)
+        yield replace(_excerpted(line, probe, kept.names, runs, masks), seconds=time.perf_counter() - start)
+
+
+def _excerpted(line: Line, probe: Probe, names: Names, runs: Sequence[Wide], masks: Mask) -> Line:
+    """The line with what it takes to see its error, if it has one."""
+    if line.verdict is Verdict.AGREE:
+        return line
+    return replace(line, excerpt=clearest(probe.inputs, names, [run.outputs for run in runs], masks))
 
 
 def names_for(probe: Probe, found: Study, runs: Sequence[Wide], masks: Mask) -> Names:
@@ -122,4 +131,4 @@ def decode_lines(found: Study, probe: Probe, masks_of: Callable[[Mapping[str, An
         return output_pairs(names, moved, masks)
 
     line = judge("decode", f"{probe.name}{CACHED}", output_pairs(names, both, masks), **rounding_of(found, both, again))
-    yield replace(line, seconds=time.perf_counter() - start)
+    yield replace(_excerpted(line, probe, names, both, masks), seconds=time.perf_counter() - start)

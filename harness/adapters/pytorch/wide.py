@@ -25,8 +25,11 @@ def widened(module: torch.nn.Module, state: State = STORED) -> Iterator[None]:
 
     def changed(name: str, data: torch.Tensor) -> torch.Tensor:
         given = state.values.get(name)
-        held = data.detach().clone() if given is None else torch.from_numpy(np.array(given)).to(data.device)
-        exact: torch.Tensor = wide(held)
+        if given is None:
+            exact: torch.Tensor = wide(data.detach())
+            exact = exact.clone() if data.dtype not in WIDER else exact
+        else:  # one copy, and no more: a large model has a gigabyte of them
+            exact = torch.from_numpy(np.array(given, np.result_type(given, np.float64))).to(data.device)
         # Values that are given are such as float32 holds, whatever the module holds meanwhile.
         like = data.dtype if given is None else torch.float32
         return _nudged(exact, generator, like=like) if state.moves(name) else exact

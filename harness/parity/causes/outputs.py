@@ -43,9 +43,11 @@ def constant(evidence: Evidence) -> Iterator[Claim]:
     for axis in dict.fromkeys((evidence.right.ndim - 1, 1)):
         others = tuple(each for each in range(evidence.right.ndim) if each != axis)
         apart = _masked(evidence, evidence.right - evidence.got)
-        vector = np.nanmean(apart, axis=others, keepdims=True) if np.isfinite(apart).any() else None
-        if vector is None:
+        if not np.isfinite(apart).any():
             continue
+        with np.errstate(invalid="ignore"):  # where all is padding there is no mean
+            count = np.sum(~np.isnan(apart), axis=others, keepdims=True)
+            vector = np.nansum(apart, axis=others, keepdims=True) / count
         bias = evidence.weights.get("bias")
         known = bias is not None and np.allclose(vector.reshape(-1), bias, rtol=1e-7, atol=1e-9)
         name, what = ("bias missing", "its bias is never added") if known else ("constant", "a vector is missing")
