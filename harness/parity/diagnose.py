@@ -13,6 +13,7 @@ from harness.adapters.protocols import FORWARD, Chunk, Holds, Mode, UnsupportedE
 from harness.cases.probes import Probe
 from harness.parity.buffers import evidence_of, wrong_buffers
 from harness.parity.causes import Cause, prove
+from harness.parity.causes.describe import Description
 from harness.parity.compare import Verdict, plain
 from harness.parity.configured import configured
 from harness.parity.forced import Runner
@@ -22,6 +23,7 @@ from harness.parity.probing import CACHED
 from harness.parity.specimen import Specimen, specimens
 from harness.parity.steps import ROUNDS, Step, steps
 from harness.parity.study import Study, cotangents_for
+from harness.parity.unexplained import descriptions, heads_of, shown_by
 from harness.parity.weights import Link
 
 SMALL = 10_000_000
@@ -33,9 +35,10 @@ PROBES = 3
 class Diagnosis:
     """The modules at fault, in the order of execution, and every module's share in the error.
 
-    causes: of those modules whose cause is proved, one each. configured: path -> what the configurations of both sides
-    say of its cause. steps: the whole port as it is, and with one cause mended after the other. probe: the inputs of
-    the table and the steps. runs: how many runs of a whole side it took. why_not: why there is none.
+    causes: of those modules whose cause is proved, one each. descriptions: of the errors of the others.
+    configured: path -> what the configurations of both sides say of its cause. steps: the whole port as it is, and with
+    one cause mended after the other. probe: the inputs of the table and the steps. runs: how many runs of a whole side
+    it took. why_not: why there is none.
     """
 
     faulty: tuple[Faulty, ...] = ()
@@ -43,6 +46,7 @@ class Diagnosis:
     probe: str = ""
     runs: int = 0
     causes: tuple[Cause, ...] = ()
+    descriptions: tuple[Description, ...] = ()
     configured: Mapping[str, str] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
     why_not: str = ""
@@ -84,7 +88,7 @@ def diagnose(
     try:
         return _diagnosed(
             found,
-            [line for line in lines if line.verdict is not Verdict.AGREE],
+            lines,
             probes,
             richest=richest,
             given_fails=given_fails,
@@ -103,7 +107,7 @@ def _raised(error: Exception) -> str:
 
 def _diagnosed(
     found: Study,
-    failing: Sequence[Line],
+    lines: Sequence[Line],
     probes: Sequence[Probe],
     *,
     richest: Probe,
@@ -112,6 +116,7 @@ def _diagnosed(
     mapping: Mapping[str, str],
     seed: int,
 ) -> Diagnosis:
+    failing = [line for line in lines if line.verdict is not Verdict.AGREE]
     located: list[tuple[Situation, Located]] = []
     why_not = ""
     for situation in _situations(found, failing, probes, richest, masks_of, given_fails=given_fails, seed=seed):
@@ -151,6 +156,14 @@ def _diagnosed(
         probe=situation.probe.name,
         runs=runs + more,
         causes=causes,
+        descriptions=tuple(
+            descriptions(
+                [each for each in ranked if each.path not in {cause.path for cause in causes}],
+                [(situation.probe.inputs, each) for situation, each in located],
+                shown_by(lines, probes, masks_of),
+                heads=heads_of(found.sides[0]),
+            )
+        ),
         configured=said,
         steps=mended,
         why_not=nothing,

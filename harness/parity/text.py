@@ -121,6 +121,8 @@ def _diagnosis(found: Diagnosis) -> list[str]:
         if cause is not None:
             rows += _row("proved", _cause(cause))
             rows += _row("", found.configured.get(each.path, ""))
+        elif said := next((one for one in found.descriptions if one.path == each.path), None):
+            rows += _row("not proved", f"no cause in the catalogue explains it: {said}")
         if alike:
             rows += _row("", f"the same in {len(alike)} more: {_some(alike, 2)}")
     if len(groups) > FAULTY:
@@ -151,10 +153,11 @@ def _steps(steps: Sequence[Step]) -> list[str]:
 def _alike(found: Diagnosis) -> list[tuple[Faulty, Cause | None, list[str]]]:
     """The modules at fault, those of one class and cause together: the first, its cause, the paths of the others."""
     causes = {cause.path: cause for cause in found.causes}
+    said = {each.path: str(each) for each in found.descriptions}
     groups: dict[tuple[str, ...], tuple[Faulty, Cause | None, list[str]]] = {}
     for each in found.faulty:
         cause = causes.get(each.path)
-        why = each.how.split(" ")[0] if cause is None else f"{cause.name} {cause.detail}"
+        why = f"{each.how.split(' ')[0]} {said.get(each.path, '')}" if cause is None else f"{cause.name} {cause.detail}"
         key = (each.kind, why)
         if key in groups:
             groups[key][2].append(each.path)

@@ -212,3 +212,16 @@ def test_a_table_that_the_port_stores_in_float32_is_not_to_blame():
     port = nn.Sequential(Stored(), nn.LayerNorm(8, eps=1e-3))
     x = {"x": np.random.default_rng(0).normal(size=(3, 8)).astype(np.float32)}
     assert [each.path for each in harness.check(reference, port, x, checks=["forward", "float64"]).faulty] == ["1"]
+
+
+def test_an_error_that_no_cause_explains_is_described_by_its_tokens():
+    def late(self, x, mask=None):
+        made = Layer.forward(self, x, mask)
+        extra = torch.sin(9 * made.cumsum(-1))
+        extra[:, :4] = 0
+        return made + 0.01 * extra
+
+    found = checked(lambda port: replaced(port.layers[1], late))
+    assert [(each.path, each.said) for each in found.diagnosis.descriptions] == [
+        ("layers.1", ("only from token 4 on",))
+    ]
