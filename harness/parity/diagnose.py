@@ -191,7 +191,7 @@ def _steps(
     study = situation.study
     run = Runner(study.sides, situation.probe.inputs, study.states(), situation.modes)
     try:
-        rounds = ROUNDS if _size(study) <= SMALL else 1
+        rounds = ROUNDS if _size(study) <= SMALL else 2
         return steps(run, best.view, faulty, causes, best.blames, rounds=rounds), run.count
     except Exception:  # the diagnosis stands without them; a model may fail in ways of its own
         return (), run.count

@@ -1,9 +1,9 @@
 """What becomes of the whole port's error when the causes are mended, one after the other, in memory.
 
-A module is mended by letting it hand on what the reference's computes from the same inputs: the port runs, the
-reference's modules are fed with what the port's were given, and the port runs again with what they put out. Modules
-that lie behind each other settle in as many rounds; they begin with the reference's own outputs, which already are the
-right ones where all that is wrong before them is mended too.
+A module is mended by letting it hand on what the reference's computes from the same inputs: the reference's module is
+fed with what the port's was given, and the port runs with what came out. Modules behind each other change what the
+later are given, and settle in as many rounds. They begin with the reference's own outputs, which are the right ones
+already where all that is wrong before them is mended too.
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ from harness.adapters.protocols import Leaves
 from harness.parity.calls import Calls, as_mask_of
 from harness.parity.causes import Cause
 from harness.parity.causes.evidence import gone
+from harness.parity.compare import Array
 from harness.parity.forced import Apart, Runner, View, distance
 from harness.parity.localise import Faulty
 from harness.parity.witness import Blame, brought_back
 
 ROUNDS = 12
-"""How often the reference's modules are asked: enough for as many that lie behind each other with faults between."""
+"""How often the port is run for one step: enough for as many modules behind each other with faults between."""
+
 SETTLED = 1e-6
-"""Relative: what outputs may differ by from one round to the next; errors are printed with three digits."""
+"""Relative: what inputs may differ by from one round to the next; errors are printed with two digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,38 +62,49 @@ def steps(
     *,
     rounds: int = ROUNDS,
 ) -> tuple[Step, ...]:
-    """The port as it is, then with one cause mended after the other, in the order of execution.
+    """The port as it is, then with one cause mended after the other.
 
-    faulty: in that order. Modules whose cause is not proved are mended as well, those of one class at once. What cannot
-    be mended by itself, since it does not settle in so many `rounds`, is mended together with the next.
+    The one that makes the largest error of its own comes first, since it may hide what the others do. Modules whose
+    cause is not proved are mended as well, those of one class at once. What cannot be mended by itself, since it does
+    not settle in so many `rounds`, is mended together with the next.
     """
     before = _error(view, view.port)
     groups = _groups([each for each in faulty if each.path in blames], causes)
     if before is None or _is_rounding(before, before) or not groups:
         return ()
     found = [Step("", (), before.error, before.scale, rounding=False)]
-    plan, waiting = _Plan(), ([], [])  # type: tuple[_Plan, tuple[list[str], list[str]]]
-    for label, paths in groups:
-        if not all(_add(view, blame, plan) for path in paths for blame in blames[path]):
-            return tuple(found) if len(found) > 1 else ()
-        waiting[0].append(label)
-        waiting[1].extend(paths)
-        calls = _mended(run, view, plan, rounds)
-        apart = _error(view, calls) if calls else None
-        if apart is not None:
-            mended, of = "; ".join(waiting[0]), tuple(waiting[1])
-            found.append(Step(mended, of, apart.error, before.scale, _is_rounding(apart, before)))
-            waiting = ([], [])
+    plan = _Plan()
+    calls = view.port
+    labels: list[str] = []
+    paths: list[str] = []
+    settled = 0
+    for label, group in groups:
+        if not all(_add(view, blame, plan) for path in group for blame in blames[path]):
+            break
+        labels.append(label)
+        paths.extend(group)
+        after = _mended(run, view, plan, calls if len(plan.calls) - settled <= 1 else None, rounds)
+        apart = _error(view, after) if after else None
+        if after and apart is not None:
+            done = _is_rounding(apart, before)
+            found.append(Step("; ".join(labels), tuple(paths), apart.error, before.scale, rounding=done))
+            calls, settled, labels, paths = after, len(plan.calls), [], []
     return tuple(found) if len(found) > 1 else ()
 
 
 def _groups(faulty: Sequence[Faulty], causes: Sequence[Cause]) -> list[tuple[str, list[str]]]:
-    """The modules of one cause, or of one class where none is proved, each by the first of them."""
+    """The modules of one cause, or of one class where none is proved; those first that are farthest off."""
     proved = {cause.path: cause.name for cause in causes}
-    groups: dict[str, list[str]] = {}
+    groups: dict[str, list[Faulty]] = {}
     for each in faulty:
-        groups.setdefault(proved.get(each.path, f"{each.kind}, cause not proved"), []).append(each.path)
-    return list(groups.items())
+        groups.setdefault(proved.get(each.path, f"{each.kind}, cause not proved"), []).append(each)
+    ordered = sorted(groups.items(), key=lambda item: -max(map(_share, item[1])))
+    return [(label, [each.path for each in group]) for label, group in ordered]
+
+
+def _share(fault: Faulty) -> float:
+    """Its error by that of the largest value; what has no error, such as an input that is not given, comes first."""
+    return np.inf if np.isnan(fault.error) else fault.error / (fault.scale or 1.0)
 
 
 def _add(view: View, blame: Blame, plan: _Plan) -> bool:
@@ -110,22 +123,39 @@ def _add(view: View, blame: Blame, plan: _Plan) -> bool:
     return True
 
 
-def _mended(run: Runner, view: View, plan: _Plan, rounds: int) -> Calls | None:
-    """The port's calls with the plan at work; None if they do not settle."""
-    graft: Mapping[str, Leaves] = {name: view.graft[name] for name in plan.calls}
-    for _ in range(rounds if graft else 0):
-        given = run(1, plan.feed, graft)
-        feed = {view.pairs[name].name: dict(_given(view, name, given[name].inputs)) for name in plan.calls}
-        made = run(0, feed)
-        after = {name: dict(_made(view, name, made)) for name in plan.calls}
-        apart = [distance(np.asarray(graft[n][leaf]), a, {}) for n, each in after.items() for leaf, a in each.items()]
-        graft = after
-        if all(each.relative <= SETTLED for each in apart):
-            return run(1, plan.feed, graft)
-    return None if graft else run(1, plan.feed)
+def _mended(run: Runner, view: View, plan: _Plan, before: Calls | None, rounds: int) -> Calls | None:
+    """The port's calls with the plan at work; None if they do not settle.
+
+    before: a run whose calls are given what they will be given, as far as is known: the step before, if one call alone
+    is new. Without it, all begin with the reference's own outputs.
+    """
+    if not plan.calls:
+        return run(1, plan.feed)
+    given = _inputs(view, plan, before) if before else None
+    for _ in range(rounds):
+        graft: Mapping[str, Leaves] = {name: view.graft[name] for name in plan.calls}
+        if given is not None:
+            made = run(0, given)
+            graft = {name: dict(_made(view, name, made)) for name in plan.calls}
+        calls = run(1, plan.feed, graft)
+        now = _inputs(view, plan, calls)
+        if given is not None and _same(given, now):
+            return calls
+        given = now
+    return None
 
 
-def _given(view: View, name: str, inputs: Leaves) -> Iterator[tuple[str, Any]]:
+def _inputs(view: View, plan: _Plan, calls: Calls) -> dict[str, dict[str, Array]]:
+    """What the calls of the plan are given, for the reference's."""
+    return {view.pairs[name].name: dict(_given(view, name, calls[name].inputs)) for name in plan.calls}
+
+
+def _same(one: Mapping[str, Leaves], other: Mapping[str, Leaves]) -> bool:
+    pairs = [(leaf, other[name].get(key)) for name, leaves in one.items() for key, leaf in leaves.items()]
+    return all(each is not None and distance(leaf, each, {}).relative <= SETTLED for leaf, each in pairs)
+
+
+def _given(view: View, name: str, inputs: Leaves) -> Iterator[tuple[str, Array]]:
     """What the port's call was given, in the reference's form; what has none is the reference's own."""
     ours = view.reference[view.pairs[name].name].inputs
     for leaf in view.pairs[name].inputs:
@@ -136,7 +166,7 @@ def _given(view: View, name: str, inputs: Leaves) -> Iterator[tuple[str, Any]]:
                 yield leaf.reference, back.astype(like.dtype)
 
 
-def _made(view: View, name: str, calls: Calls) -> Iterator[tuple[str, Any]]:
+def _made(view: View, name: str, calls: Calls) -> Iterator[tuple[str, Array]]:
     """What the reference's call put out, in the port's form."""
     pair = view.pairs[name]
     for leaf in pair.outputs:

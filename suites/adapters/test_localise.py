@@ -225,3 +225,17 @@ def test_an_error_that_no_cause_explains_is_described_by_its_tokens():
     assert [(each.path, each.said) for each in found.diagnosis.descriptions] == [
         ("layers.1", ("only from token 4 on",))
     ]
+
+
+def test_two_causes_are_mended_one_after_the_other():
+    def plant(port):
+        replaced(port.layers[0].attention, scaled_scores)
+        port.layers[1].norm.eps = 0.1
+
+    steps = checked(plant).diagnosis.steps
+    assert [(step.mended, step.paths) for step in steps[1:]] in (
+        [("attention scale", ("layers.0.attention",)), ("epsilon", ("layers.1.norm",))],
+        [("epsilon", ("layers.1.norm",)), ("attention scale", ("layers.0.attention",))],
+    )
+    assert [step.rounding for step in steps] == [False, False, True]
+    assert steps[0].error > 1e-3
