@@ -47,8 +47,12 @@ class Step:
 
 @dataclass(slots=True)
 class _Plan:
-    """What the port's calls are given instead, and which of them hand on what the reference's compute."""
+    """What the port's calls are given instead, and which of them hand on what the reference's compute.
 
+    names: of the calls of either side that are kept of a run; the others only take memory.
+    """
+
+    names: frozenset[str]
     feed: dict[str, dict[str, Any]] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
 
@@ -73,8 +77,9 @@ def steps(
     if before is None or _is_rounding(before, before) or not groups:
         return ()
     found = [Step("", (), before.error, before.scale, rounding=False)]
-    plan = _Plan()
-    calls = view.port
+    asked = {name for path in dict(groups).values() for each in path for name in _calls(view, blames[each])}
+    plan = _Plan(frozenset({"", *asked, *(view.pairs[name].name for name in asked)}))
+    calls: Calls = view.port
     labels: list[str] = []
     paths: list[str] = []
     settled = 0
@@ -107,6 +112,11 @@ def _share(fault: Faulty) -> float:
     return np.inf if np.isnan(fault.error) else fault.error / (fault.scale or 1.0)
 
 
+def _calls(view: View, blames: Sequence[Blame]) -> set[str]:
+    """The port's calls that are wrong, or give another something wrong."""
+    return {blame.call for blame in blames} | {view.caller(blame.call) for blame in blames if blame.handed}
+
+
 def _add(view: View, blame: Blame, plan: _Plan) -> bool:
     """Add what mends this to the plan; False where nothing does: the model itself hands its output to nobody."""
     given = view.feed.get(blame.call, {})
@@ -130,19 +140,23 @@ def _mended(run: Runner, view: View, plan: _Plan, before: Calls | None, rounds: 
     is new. Without it, all begin with the reference's own outputs.
     """
     if not plan.calls:
-        return run(1, plan.feed)
+        return _run(run, 1, plan, plan.feed, {})
     given = _inputs(view, plan, before) if before else None
     for _ in range(rounds):
         graft: Mapping[str, Leaves] = {name: view.graft[name] for name in plan.calls}
         if given is not None:
-            made = run(0, given)
+            made = _run(run, 0, plan, given, {})
             graft = {name: dict(_made(view, name, made)) for name in plan.calls}
-        calls = run(1, plan.feed, graft)
+        calls = _run(run, 1, plan, plan.feed, graft)
         now = _inputs(view, plan, calls)
         if given is not None and _same(given, now):
             return calls
         given = now
     return None
+
+
+def _run(run: Runner, side: int, plan: _Plan, feed: Mapping[str, Leaves], graft: Mapping[str, Leaves]) -> Calls:
+    return {name: call for name, call in run(side, feed, graft).items() if name in plan.names}
 
 
 def _inputs(view: View, plan: _Plan, calls: Calls) -> dict[str, dict[str, Array]]:
