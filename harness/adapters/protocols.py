@@ -322,6 +322,14 @@ class Shortens(Protocol):
 
 
 @runtime_checkable
+class Compiles(Protocol):
+    """Has a compiler that takes the whole model at once."""
+
+    def run_compiled(self, inputs: Mapping[str, Any]) -> dict[str, Array]:
+        """The outputs of one call in inference mode, compiled, with weights and types as they are, without a tap."""
+
+
+@runtime_checkable
 class Draws(Protocol):
     """Can be run in training mode with dropout at work."""
 

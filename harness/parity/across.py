@@ -18,9 +18,9 @@ from harness.parity.check import timed, valid_masks
 from harness.parity.compare import Verdict
 from harness.parity.comparison import Comparison
 from harness.parity.diagnose import Diagnosis, diagnose
-from harness.parity.examine import repeated_by
 from harness.parity.judge import Line, Mask
 from harness.parity.meeting import Compared, Meeting, Names, conclude, explained, numbered
+from harness.parity.observed import repeated_by
 from harness.parity.playback import Playback
 from harness.parity.recorded import hedged, judge_recorded
 from harness.parity.stored import Claim, Stored, open_trace

@@ -14,10 +14,11 @@ from harness.errors import RunError, SpecError, closest
 from harness.parity.clearest import clearest
 from harness.parity.compare import Verdict
 from harness.parity.comparison import Comparison
-from harness.parity.examine import Further, examine, repeated
+from harness.parity.examine import Further, examine
 from harness.parity.judge import Line, Mask
 from harness.parity.meeting import Meeting, Names, conclude, explained, numbered
 from harness.parity.naming import Shapes, propose_names
+from harness.parity.observed import Observed, observed
 from harness.parity.precision import PRECISIONS, precision_lines
 from harness.parity.trace import record
 from harness.tolerance import Tolerance
@@ -87,9 +88,9 @@ def check(
     names = Names(declared=tuple(outputs), mapping=mapping or {}, unmatched=unmatched or ({}, {}), place=name)
     found = []
     shapes: tuple[Shapes, Shapes] = ({}, {})
-    lines: list[Line] = []
     names_compared: tuple[tuple[str, str], ...] = ()
     given_fails, excerpt = False, None
+    untapped = Observed()
     for number, call in enumerate(calls, start=1):
         masks = valid_masks(call, valid, name)
         with timed(seconds, "run reference", progress):
@@ -98,12 +99,12 @@ def check(
         with timed(seconds, "run port, compare", progress):
             traces.append(record(sides[1], call, meet=meeting.meet))
             compared = meeting.conclude(traces[1])
-        if number == 1:
-            with timed(seconds, "preflight", progress):
-                lines += repeated(sides, call, traces)
         if "float64" in checks:
             with timed(seconds, "float64", progress):
                 compared = explained(compared, sides, call, traces[0], masks)
+        if number == 1:
+            with timed(seconds, "preflight", progress):
+                untapped = observed(sides, call, traces, compared.outputs, tolerance=tolerance, masks=masks)
         found.append(numbered(compared, number))
         if number == 1:
             names_compared = tuple((pair.name, pair.port_name) for pair in found[0].outputs if pair.compared)
@@ -127,7 +128,7 @@ def check(
             given_excerpt=excerpt,
             step=lambda label: timed(seconds, label, progress),
         )
-    lines += further.lines
+    lines: list[Line] = [*untapped.lines, *further.lines]
     proposals = () if mapping is not None else propose_names(found[0].alignment, *shapes, further.pairing)
     if precision in PRECISIONS:
         with timed(seconds, precision, progress):
@@ -148,6 +149,8 @@ def check(
     verdict, reason = conclude(every_output, complaints, lines)
     refused = [call.refusal for call in found if call.refusal]
     refusals = {"float64": refused[0]} if refused else {}
+    if untapped.refusal:
+        refusals["compiled as a whole"] = untapped.refusal
     not_asked = {check_name: "not asked for" for check_name in CHECKS if check_name not in checks}
     return Comparison(
         name=name,
@@ -160,7 +163,7 @@ def check(
         alignment=alignment,
         islands=tuple(dict.fromkeys(place for call in found for place in call.islands)),
         lines=tuple(lines),
-        notes=further.notes,
+        notes=(*untapped.notes, *further.notes),
         proposals=proposals,
         weights=further.weights,
         diagnosis=further.diagnosis,

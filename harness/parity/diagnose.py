@@ -15,13 +15,18 @@ from harness.adapters.protocols import FORWARD, Chunk, Holds, Mode, UnsupportedE
 from harness.cases.probes import Probe
 from harness.parity.buffers import evidence_of, wrong_buffers
 from harness.parity.causes import Cause, prove
+from harness.parity.causes.describe import Description
 from harness.parity.compare import Verdict, plain
+from harness.parity.configured import configured
 from harness.parity.excerpt import Excerpt
+from harness.parity.forced import Runner
 from harness.parity.judge import Line, Mask
 from harness.parity.localise import Faulty, Located, Module, locate
 from harness.parity.probing import CACHED
 from harness.parity.specimen import Specimen, specimens
+from harness.parity.steps import ROUNDS, Step, steps
 from harness.parity.study import Study, cotangents_for
+from harness.parity.unexplained import descriptions, heads_of, shown_by
 from harness.parity.weights import Link
 
 SMALL = 10_000_000
@@ -34,8 +39,10 @@ PROBES = 3
 class Diagnosis:
     """The modules at fault, in the order of execution, and every module's share in the error.
 
-    causes: of those modules whose cause is proved, one each. probe: the inputs of the table.
-    runs: how many runs of a whole side it took. why_not: why there is none.
+    causes: of those modules whose cause is proved, one each. descriptions: of the errors of the others.
+    configured: path -> what the configurations of both sides say of its cause. steps: the whole port as it is, and with
+    one cause mended after the other. probe: the inputs of the table and the steps. runs: how many runs of a whole side
+    it took. why_not: why there is none.
     """
 
     faulty: tuple[Faulty, ...] = ()
@@ -43,6 +50,9 @@ class Diagnosis:
     probe: str = ""
     runs: int = 0
     causes: tuple[Cause, ...] = ()
+    descriptions: tuple[Description, ...] = ()
+    configured: Mapping[str, str] = field(default_factory=dict)
+    steps: tuple[Step, ...] = ()
     why_not: str = ""
     specimens: tuple[Specimen, ...] = field(default=(), repr=False)
 
@@ -84,7 +94,7 @@ def diagnose(
     try:
         return _diagnosed(
             found,
-            [line for line in lines if line.verdict is not Verdict.AGREE],
+            lines,
             probes,
             richest=richest,
             given_fails=given_fails,
@@ -104,7 +114,7 @@ def _raised(error: Exception) -> str:
 
 def _diagnosed(
     found: Study,
-    failing: Sequence[Line],
+    lines: Sequence[Line],
     probes: Sequence[Probe],
     *,
     richest: Probe,
@@ -114,6 +124,7 @@ def _diagnosed(
     mapping: Mapping[str, str],
     seed: int,
 ) -> Diagnosis:
+    failing = [line for line in lines if line.verdict is not Verdict.AGREE]
     located: list[tuple[Situation, Located]] = []
     why_not = ""
     excerpt = given_excerpt if given_fails else None
@@ -148,8 +159,53 @@ def _diagnosed(
     runs = sum(each.runs for _, each in located)
     nothing = "" if faulty else why_not or "every module computes what the reference's does, on its inputs"
     causes = tuple(_causes(ranked, [each for _, each in located]))
-    taken = tuple(_specimens(ranked, causes, located))
-    return Diagnosis(tuple(ranked), best.modules, situation.probe.name, runs, causes, nothing, taken)
+    said = _configured(found, causes)
+    mended, more = _steps(situation, best, ranked, causes, found=bool(said or found.pairing.different))
+    return Diagnosis(
+        faulty=tuple(ranked),
+        modules=best.modules,
+        probe=situation.probe.name,
+        runs=runs + more,
+        causes=causes,
+        descriptions=tuple(
+            descriptions(
+                [each for each in ranked if each.path not in {cause.path for cause in causes}],
+                [(situation.probe.inputs, each) for situation, each in located],
+                shown_by(lines, probes, masks_of),
+                heads=heads_of(found.sides[0]),
+            )
+        ),
+        configured=said,
+        steps=mended,
+        why_not=nothing,
+        specimens=tuple(_specimens(ranked, causes, located)),
+    )
+
+
+def _configured(found: Study, causes: Sequence[Cause]) -> dict[str, str]:
+    """What the configurations say of the causes, by path."""
+    settings = [side.settings() if isinstance(side, Holds) else {} for side in found.sides]
+    said = {cause.path: configured(cause, settings[0], settings[1]) for cause in causes}
+    return {path: words for path, words in said.items() if words}
+
+
+def _steps(
+    situation: Situation, best: Located, faulty: Sequence[Faulty], causes: Sequence[Cause], *, found: bool
+) -> tuple[tuple[Step, ...], int]:
+    """The steps by which the error falls when causes are mended, and how many runs that took.
+
+    They are asked for where there is more than one cause, or where the preflight `found` one that is proved.
+    """
+    several = len({cause.name for cause in causes}) + (len(causes) < len(faulty)) > 1
+    if situation.check != "forward" or not causes or not (several or found):
+        return (), 0
+    study = situation.study
+    run = Runner(study.sides, situation.probe.inputs, study.states(), situation.modes)
+    try:
+        rounds = ROUNDS if _size(study) <= SMALL else 2
+        return steps(run, best.view, faulty, causes, best.blames, rounds=rounds), run.count
+    except Exception:  # the diagnosis stands without them; a model may fail in ways of its own
+        return (), run.count
 
 
 def _with_buffers(situation: Situation, located: Located, links: Sequence[Link]) -> tuple[Situation, Located]:

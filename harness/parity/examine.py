@@ -14,7 +14,6 @@ from harness.cases.probes import LEFT, Probe, Probes, derive
 from harness.parity.compare import Verdict
 from harness.parity.diagnose import Diagnosis, diagnose
 from harness.parity.excerpt import Excerpt
-from harness.parity.floor import largest
 from harness.parity.generation import generation_line
 from harness.parity.gradients import doubtful, gradient_line, linked_by_gradients, open_neutral, without_idle
 from harness.parity.judge import Line, Mask
@@ -22,13 +21,8 @@ from harness.parity.linking import pair_weights
 from harness.parity.preflight import half_precision_lines, missing_line, notes_on, summary
 from harness.parity.probing import decode_lines, probe_lines
 from harness.parity.study import Names, Study, same_framework, study
-from harness.parity.trace import Trace
 from harness.parity.training import training_lines
 from harness.parity.weights import Pairing
-
-SAME_RUN = 1e-5
-"""Times the scale: what two runs of one model may differ by. On a CPU they are bit for bit the same; on a GPU the order
-of sums may change from run to run, by a few units in the last place for each layer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,29 +36,6 @@ class Further:
     probes_not_taken: Mapping[str, str] = field(default_factory=dict)
     not_checked: Mapping[str, str] = field(default_factory=dict)
     diagnosis: Diagnosis = field(default_factory=Diagnosis)
-
-
-def repeated(sides: Sequence[Runs], call: Mapping[str, Any], traces: Sequence[Trace]) -> list[Line]:
-    """A line for each side that puts out something else when it is run once more, without taps."""
-    return [
-        line
-        for side, trace, who in zip(sides, traces, ("reference", "port"), strict=True)
-        for line in repeated_by(side, call, trace, who)
-    ]
-
-
-def repeated_by(side: Runs, call: Mapping[str, Any], trace: Trace, who: str) -> list[Line]:
-    """A line for each output of one side that is another when it is run once more, without taps."""
-    lines = []
-    again = side.run(call)
-    for name, array in trace.outputs.items():
-        if array.dtype.kind not in "fc" or name not in again or again[name].shape != array.shape:
-            continue
-        apart = largest(array.astype(np.float64) - again[name].astype(np.float64))
-        if apart > SAME_RUN * largest(array):
-            reason = f"two runs of the {who} differ by {apart:.3g} in {name}: it draws random numbers, or taps it"
-            lines.append(Line("preflight", "the same twice", Verdict.INCONCLUSIVE, reason, apart, where=name))
-    return lines
 
 
 def examine(

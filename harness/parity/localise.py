@@ -68,7 +68,7 @@ class Located:
     """What the runs showed. runs: how many there were, each as long as one of the whole model.
 
     evidence: of the modules at fault, by path: for each of the inputs, or steps of decoding, one for each array that is
-    wrong there.
+    wrong there. blames: why each is called at fault.
     """
 
     modules: tuple[Module, ...]
@@ -76,6 +76,7 @@ class Located:
     view: View
     runs: int
     evidence: Mapping[str, Sequence[Mapping[str, Evidence]]] = field(default_factory=dict)
+    blames: Mapping[str, Sequence[Blame]] = field(default_factory=dict)
 
 
 def locate(
@@ -131,7 +132,7 @@ def locate(
     for each in _draws(sides, view, check, probe):
         faulty.setdefault(each.path, each)
     kept = {path: each for path, each in evidence.items() if each}
-    return Located(modules, tuple(faulty.values()), view, run.count, kept)
+    return Located(modules, tuple(faulty.values()), view, run.count, kept, blames)
 
 
 def _by_step(found: Sequence[tuple[Blame, Evidence | None]], check: str) -> list[dict[str, Evidence]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from harness.parity.causes import Cause
 from harness.parity.compare import Difference, Verdict
@@ -13,6 +13,7 @@ from harness.parity.comparison import Comparison
 from harness.parity.diagnose import Diagnosis
 from harness.parity.judge import Line
 from harness.parity.localise import Faulty
+from harness.parity.steps import Step
 
 WIDTH = 80
 LABEL = 11
@@ -119,11 +120,15 @@ def _diagnosis(found: Diagnosis) -> list[str]:
             rows += _row("", f"off by {each.error:.3g} on values up to {each.scale:.3g}, shape {each.shape}{place}")
         if cause is not None:
             rows += _row("proved", _cause(cause))
+            rows += _row("", found.configured.get(each.path, ""))
+        elif said := next((one for one in found.descriptions if one.path == each.path), None):
+            rows += _row("not proved", f"no cause in the catalogue explains it: {said}")
         if alike:
             rows += _row("", f"the same in {len(alike)} more: {_some(alike, 2)}")
     if len(groups) > FAULTY:
         rest = [each.path for each, _, _ in groups[FAULTY:]]
         rows += _row("", f"and {len(rest)} more: {_some(rest, 2)}")
+    rows += _steps(found.steps)
     modules = len(found.modules) - len(found.faulty)
     if found.faulty and modules > 0:
         rows += _row("sound", f"{modules} other modules compute what the reference's do on the same inputs")
@@ -132,13 +137,27 @@ def _diagnosis(found: Diagnosis) -> list[str]:
     return rows
 
 
+def _steps(steps: Sequence[Step]) -> list[str]:
+    """The error of the whole port as it is, and with one cause mended after the other."""
+    rows: list[str] = []
+    for number, step in enumerate(steps):
+        if not number:
+            rows += _row("mended", f"nothing: the outputs are off by {step.error:.2g} on values up to {step.scale:.3g}")
+            continue
+        where = step.paths[0] if len(step.paths) == 1 else f"{len(step.paths)} modules"
+        name = f"{'and ' if number > 1 else ''}{step.mended} in {where or 'the model itself'}"
+        rows += _row("", f"{name}: off by {step.error:.2g}{', which is rounding' if step.rounding else ''}")
+    return rows
+
+
 def _alike(found: Diagnosis) -> list[tuple[Faulty, Cause | None, list[str]]]:
     """The modules at fault, those of one class and cause together: the first, its cause, the paths of the others."""
     causes = {cause.path: cause for cause in found.causes}
+    said = {each.path: str(each) for each in found.descriptions}
     groups: dict[tuple[str, ...], tuple[Faulty, Cause | None, list[str]]] = {}
     for each in found.faulty:
         cause = causes.get(each.path)
-        why = each.how.split(" ")[0] if cause is None else f"{cause.name} {cause.detail}"
+        why = f"{each.how.split(' ')[0]} {said.get(each.path, '')}" if cause is None else f"{cause.name} {cause.detail}"
         key = (each.kind, why)
         if key in groups:
             groups[key][2].append(each.path)

@@ -53,7 +53,7 @@ def gather(
     if leaf.is_mask:
         right, got = allowed(leaf.bring(right)), allowed(got)
     else:
-        got = _back(leaf, got, right)
+        got = brought_back(leaf, got, right)
     if got is None:
         return None
     at = path if made else pair.name if not handed else _caller(view, pair.name, path)
@@ -154,7 +154,8 @@ def _inside(calls: Mapping[str, Call], name: str) -> dict[str, Call]:
     return {call.name: call for call in calls.values() if call.name != name and call.caller == name}
 
 
-def _back(leaf: Leaf, got: Array, like: Array) -> Array | None:
+def brought_back(leaf: Leaf, got: Array, like: Array) -> Array | None:
+    """The port's array in the form that the reference has it in; None if that is not known."""
     axes = getattr(leaf.bring, "keywords", {}).get("axes")
     if axes is not None:
         back: Array = got.transpose(np.argsort(axes))

@@ -36,7 +36,8 @@ class Proof:
 class Fault:
     """A module at fault, as `harness.parity.localise.Faulty` holds it; an empty path is the model itself.
 
-    A number that the record lacks is NaN. proof: of its cause, None where none is proved.
+    A number that the record lacks is NaN. proof: of its cause, None where none is proved. description: of its error
+    then. configured: what the configurations of both sides say of its cause.
     """
 
     path: str
@@ -52,6 +53,8 @@ class Fault:
     port: float
     probe: str
     proof: Proof | None
+    description: str = ""
+    configured: str = ""
 
     @property
     def is_measured(self) -> bool:
@@ -87,10 +90,22 @@ class ModuleRow:
 
 
 @dataclass(frozen=True, slots=True)
+class StepRow:
+    """The whole port with one cause more mended, as `harness.parity.steps.Step` holds it; of the first, nothing is."""
+
+    mended: str
+    paths: tuple[str, ...]
+    error: float
+    scale: float
+    rounding: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Diagnosis:
     """The modules at fault, in the order of execution, and every module's share in the error; or why there is none."""
 
     faults: tuple[Fault, ...] = ()
+    steps: tuple[StepRow, ...] = ()
     modules: tuple[ModuleRow, ...] = ()
     probe: str = ""
     runs: int = 0
@@ -139,10 +154,15 @@ def read_diagnosis(document: Mapping[str, Any]) -> Diagnosis:
     """
     values = document.get("diagnosis") or {}
     proofs = {str(each["path"]): _proof(each) for each in as_list(values.get("causes"))}
-    faults = tuple(_fault(each, proofs) for each in as_list(values.get("faulty")))
+    described = {
+        str(each["path"]): "; ".join(as_names(each.get("said"))) for each in as_list(values.get("descriptions"))
+    }
+    configured = {str(path): str(words) for path, words in (values.get("configured") or {}).items()}
+    faults = tuple(_fault(each, proofs, described, configured) for each in as_list(values.get("faulty")))
     paths = {fault.path for fault in faults}
     return Diagnosis(
         faults=faults,
+        steps=tuple(_step(each) for each in as_list(values.get("steps"))),
         modules=tuple(_module(each, paths) for each in as_list(values.get("modules"))),
         probe=str(values.get("probe") or ""),
         runs=int(values.get("runs") or 0),
@@ -200,7 +220,12 @@ def _chosen(rows: Sequence[ModuleRow], limit: int) -> list[ModuleRow]:
     return [rows[i] for i in sorted((*needed, *evenly))]
 
 
-def _fault(values: Mapping[str, Any], proofs: Mapping[str, Proof]) -> Fault:
+def _fault(
+    values: Mapping[str, Any],
+    proofs: Mapping[str, Proof],
+    described: Mapping[str, str],
+    configured: Mapping[str, str],
+) -> Fault:
     path = str(values["path"])
     return Fault(
         path=path,
@@ -216,6 +241,18 @@ def _fault(values: Mapping[str, Any], proofs: Mapping[str, Proof]) -> Fault:
         port=as_number(values.get("port")),
         probe=str(values.get("probe") or ""),
         proof=proofs.get(path),
+        description=described.get(path, ""),
+        configured=configured.get(path, ""),
+    )
+
+
+def _step(values: Mapping[str, Any]) -> StepRow:
+    return StepRow(
+        mended=str(values.get("mended") or ""),
+        paths=as_names(values.get("paths")),
+        error=as_number(values.get("error")),
+        scale=as_number(values.get("scale")),
+        rounding=values.get("rounding") is True,
     )
 
 

@@ -140,6 +140,8 @@ def _at_fault(diagnosis: Diagnosis) -> str:
     first, more = diagnosis.faults[0], len(diagnosis.faults) - 1
     cause = f"{first.proof.name}: {first.proof.detail}" if first.proof else ""
     why = f"Proved: {escape(shorten(cause, limit=CELL_LENGTH))}" if cause else "No cause is proved"
+    if not cause and first.description:
+        why += f": {escape(shorten(first.description, limit=CELL_LENGTH))}"
     line = f"At fault: **{escape(shorten(first.path or 'the model itself', limit=CELL_LENGTH))}**"
     line += f", {escape(shorten(first.how, limit=CELL_LENGTH))}. {why}."
     return line + (f" {more:,} more at fault." if more else "")

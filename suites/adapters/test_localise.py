@@ -193,6 +193,12 @@ def test_channels_last_in_linen():
     found = harness.check(reference, (Port(), params), image, checks=["forward"])
     assert [each.path for each in found.faulty] == ["first"]
 
+    params["first"]["kernel"] = params["first"]["kernel"][::-1]
+    params["last"]["bias"] = 0 * params["last"]["bias"]
+    steps = harness.check(reference, (Port(wrong=False), params), image, checks=["forward"]).diagnosis.steps
+    assert {step.paths for step in steps[1:]} == {("first",), ("last",)}
+    assert [step.rounding for step in steps] == [False, False, True]
+
 
 def test_a_table_that_the_port_stores_in_float32_is_not_to_blame():
     class Angles(nn.Module):
@@ -212,3 +218,49 @@ def test_a_table_that_the_port_stores_in_float32_is_not_to_blame():
     port = nn.Sequential(Stored(), nn.LayerNorm(8, eps=1e-3))
     x = {"x": np.random.default_rng(0).normal(size=(3, 8)).astype(np.float32)}
     assert [each.path for each in harness.check(reference, port, x, checks=["forward", "float64"]).faulty] == ["1"]
+
+
+def test_an_error_that_no_cause_explains_is_described_by_its_tokens():
+    def late(self, x, mask=None):
+        made = Layer.forward(self, x, mask)
+        extra = torch.sin(9 * made.cumsum(-1))
+        extra[:, :4] = 0
+        return made + 0.01 * extra
+
+    found = checked(lambda port: replaced(port.layers[1], late))
+    assert [(each.path, each.said) for each in found.diagnosis.descriptions] == [
+        ("layers.1", ("only from token 4 on",))
+    ]
+
+
+def test_two_causes_are_mended_one_after_the_other():
+    def plant(port):
+        replaced(port.layers[0].attention, scaled_scores)
+        port.layers[1].norm.eps = 0.1
+
+    steps = checked(plant).diagnosis.steps
+    assert [(step.mended, step.paths) for step in steps[1:]] in (
+        [("attention scale", ("layers.0.attention",)), ("epsilon", ("layers.1.norm",))],
+        [("epsilon", ("layers.1.norm",)), ("attention scale", ("layers.0.attention",))],
+    )
+    assert [step.rounding for step in steps] == [False, False, True]
+    assert steps[0].error > 1e-3
+
+
+def test_the_setting_that_the_port_does_not_follow_is_named_and_its_cause_mended():
+    class Configuration:
+        def to_dict(self):
+            return {"layer_norm_eps": 1e-5}
+
+    torch.manual_seed(0)
+    reference = Net()
+    reference.config = Configuration()
+    port = copy.deepcopy(reference)
+    port.layers[1].norm.eps = 0.1
+    found = harness.check(reference, port, INPUTS, checks=["forward", "float64"])
+    said = "the configuration's layer_norm_eps is 1e-05, which the port does not follow"
+    assert found.diagnosis.configured == {"layers.1.norm": said}
+    assert said in " ".join(str(found).split())
+    assert [(step.mended, step.rounding) for step in found.diagnosis.steps] == [("", False), ("epsilon", True)]
+    assert "  mended      nothing: the outputs are off by" in str(found)
+    assert "epsilon in layers.1.norm: off by" in str(found)

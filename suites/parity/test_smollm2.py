@@ -20,6 +20,12 @@ def test_both_causes_are_proved(case):
     assert causes.pop("lm_head") == "head not tied"
     assert set(causes) == {f"model.layers.{layer}.self_attn" for layer in range(30)}
     assert set(causes.values()) == {"rotary base"}
+    assert found.diagnosis.configured["lm_head"].startswith("the configuration's tie_word_embeddings is True")
+    assert found.diagnosis.configured["model.layers.0.self_attn"].startswith("the configuration's rope_theta is 100000")
+    steps = found.diagnosis.steps
+    assert [step.mended for step in steps] == ["", "head not tied", "rotary base"]
+    assert [step.error for step in steps[:2]] == pytest.approx([33.8, 3.65], rel=0.05)  # as the register's rows
+    assert [step.rounding for step in steps] == [False, False, True]
 
 
 @pytest.mark.slow

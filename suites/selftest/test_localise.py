@@ -113,3 +113,25 @@ def test_a_port_that_computes_in_a_shorter_type_says_so():
     assert [(each.path, each.how) for each in found.faulty] == [
         ("", "in float64 its outputs agree and in its own type they do not: it computes in a shorter type")
     ]
+
+
+def test_an_error_that_no_cause_explains_is_described():
+    def odd(x):
+        noise = np.sin(9 * x)
+        noise[:, :2] = 0
+        return x + 1 + noise
+
+    found = harness.check(net(), net(shift=odd), INPUTS, checks=["forward"])
+    assert not found.causes
+    assert str(found.diagnosis.descriptions[0]) == "only in 1 of 3 places on axis 1"
+    text = " ".join(str(found).split())
+    assert "not proved no cause in the catalogue explains it: only in 1 of 3 places on axis 1" in text
+    assert found.to_dict()["diagnosis"]["descriptions"] == [
+        {"path": "shift", "said": ["only in 1 of 3 places on axis 1"]}
+    ]
+
+
+def test_a_cause_that_is_proved_needs_no_description():
+    found = harness.check(net(), net(shift=lambda x: x + 1.01), INPUTS, checks=["forward"])
+    assert found.causes
+    assert found.diagnosis.descriptions == ()

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from harness.parity.causes import Cause
+from harness.parity.causes.describe import Description
 from harness.parity.diagnose import Diagnosis
 from harness.parity.localise import Faulty, Module
+from harness.parity.steps import Step
 from harness.report import finish
 from harness.report.diagnosis import FAULTS, diagnosis_shown, read_diagnosis
 from harness.report.markdown import summary
@@ -219,6 +221,9 @@ class TestWhatARecordMayHold:
             {"modules": [{"path": "a", "amplification": "much"}]},
             {"causes": [{"path": "a", "others": "text"}]},
             {"runs": "many"},
+            {"steps": ["a"]},
+            {"descriptions": {"path": "a"}},
+            {"configured": ["a"]},
         ],
     )
     def test_a_broken_one_is_told_and_the_page_made(self, tmp_path: Path, broken: Any) -> None:
@@ -243,3 +248,51 @@ class TestMarkdown:
 
     def test_without_a_fault_there_is_no_line(self, tmp_path: Path) -> None:
         assert "At fault" not in self.summary_of(tmp_path, faulty=(), causes=())
+
+
+class TestSteps:
+    STEPS = (
+        Step("", (), 33.8, 34.0, rounding=False),
+        Step("rotary base", ("a", "b"), 3.65, 34.0, rounding=False),
+        Step("head not tied", ("lm_head",), 6e-10, 34.0, rounding=True),
+    )
+
+    def test_each_is_a_row_with_the_error_that_is_left(self, tmp_path: Path) -> None:
+        text = text_of(tmp_path, steps=self.STEPS)
+        assert "What becomes of the error when the causes are mended" in text
+        assert (
+            "nothing 33.8 an error rotary base 2 modules 3.65 an error and head not tied lm_head 6e-10 rounding" in text
+        )
+        assert "In float64, on values up to 34, on the inputs “padded right”." in text
+
+    def test_without_any_there_is_no_table(self, tmp_path: Path) -> None:
+        assert "What becomes of the error" not in text_of(tmp_path)
+
+    def test_their_text_is_escaped(self, tmp_path: Path) -> None:
+        steps = (self.STEPS[0], Step(HOSTILE, (HOSTILE,), float("nan"), float("inf"), rounding=False))
+        html = page_of(tmp_path, diagnosis=diagnosis(steps=steps, configured={NORM: HOSTILE}))
+        assert "<script" not in html
+        assert outside(html) == []
+
+    def test_what_the_configuration_says_stands_beside_the_proof(self, tmp_path: Path) -> None:
+        said = "the configuration's layer_norm_eps is 1e-12, which the port does not follow"
+        assert f"is left, on 3 inputs. {said}" in text_of(tmp_path, configured={NORM: said})
+
+
+class TestDescription:
+    SAID = Description(NORM, ("only from token 16 on", "only in head 2 of 4"))
+
+    def test_an_error_without_a_proved_cause_is_described(self, tmp_path: Path) -> None:
+        text = text_of(tmp_path, causes=(), descriptions=(self.SAID,))
+        assert "No cause is proved. Its error: only from token 16 on; only in head 2 of 4" in text
+
+    def test_one_of_another_module_is_not_shown_here(self, tmp_path: Path) -> None:
+        assert "Its error" not in text_of(tmp_path, causes=(), descriptions=(Description("b", ("everywhere",)),))
+
+    def test_it_is_escaped(self, tmp_path: Path) -> None:
+        html = page_of(tmp_path, diagnosis=diagnosis(causes=(), descriptions=(Description(NORM, (HOSTILE,)),)))
+        assert "<script" not in html
+
+    def test_markdown_has_it(self, tmp_path: Path) -> None:
+        line = TestMarkdown().summary_of(tmp_path, causes=(), descriptions=(self.SAID,))
+        assert "No cause is proved: only from token 16 on; only in head 2 of 4.\n" in line

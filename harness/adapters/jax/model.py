@@ -105,6 +105,10 @@ class JaxModel:
         with session(device=self.device, precision=self.precision):
             return collect(self.kind.call(to_jax(inputs), tap))
 
+    def run_compiled(self, inputs: Mapping[str, Any]) -> dict[str, Array]:
+        with session(device=self.device, precision=self.precision):
+            return self._program().run_compiled(inputs)
+
     def statistics(self, inputs: Mapping[str, Any]) -> dict[str, Statistics]:
         with session(device=self.device, precision=self.precision):
             return self._program().statistics(inputs, self.kind.watching)

@@ -83,6 +83,17 @@ class Program:
             shared=made.drawn.shared,
         )
 
+    def run_compiled(self, inputs: Mapping[str, Any]) -> dict[str, Array]:
+        """The outputs in inference mode, in the types that weights and inputs have, as `jax.jit` makes them."""
+        every = to_jax(inputs)
+        arrays = {name: value for name, value in every.items() if isinstance(value, jax.Array)}
+        fixed = {name: value for name, value in every.items() if name not in arrays}
+
+        def run(weights: Weights, arrays: Any) -> dict[str, Any]:
+            return _arrays(self.apply(weights, {**arrays, **fixed}, None)[0])
+
+        return collect(jax.jit(run)(self.weights, arrays))
+
     def gradients(self, inputs: Mapping[str, Any], cotangents: Mapping[str, Array], state: State) -> Gradients:
         """Of the loss sum(output x cotangent), in inference mode."""
         arrays, fixed = split(inputs)

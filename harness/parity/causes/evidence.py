@@ -108,8 +108,12 @@ class Claim:
 
     def holds(self, evidence: Evidence) -> bool:
         """Whether rounding alone explains what is left, at least what a table stored in float32 is rounded by."""
-        after = self.error(evidence)
-        return after <= EXACT or after <= min(SHORT, evidence.apart(evidence.got, evidence.right) * COLLAPSED)
+        return gone(self.error(evidence), evidence.apart(evidence.got, evidence.right))
+
+
+def gone(after: float, before: float) -> bool:
+    """Whether what is left of an error is no more than rounding; both relative."""
+    return after <= EXACT or after <= min(SHORT, before * COLLAPSED)
 
 
 def both(ours: Array | None, theirs: Array | None) -> tuple[Array | None, Array | None]:
