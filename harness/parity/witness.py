@@ -166,6 +166,8 @@ def brought_back(leaf: Leaf, got: Array, like: Array) -> Array | None:
         first = got[tuple(slice(0, 1) if size == 1 else slice(None) for size in like.shape)]
         if np.array_equal(np.broadcast_to(first, got.shape), got):  # one for all, repeated for each
             return first
+    if got.ndim == like.ndim and all(size in (1, wide) for size, wide in zip(got.shape, like.shape, strict=True)):
+        return np.broadcast_to(got, like.shape)
     # A fault that changes a size leaves the axes where they are.
     return got.reshape(like.shape) if got.size == like.size else got if got.ndim == like.ndim else None
 

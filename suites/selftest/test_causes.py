@@ -348,6 +348,19 @@ def test_convolutions(wrong, wanted):
     assert name(make) == wanted
 
 
+def test_padding_that_depends_on_the_size():
+    def make(generator):
+        size = int(generator.integers(8, 12))
+        x = generator.normal(size=(2, 3, size, size))
+        before = 1 - (size + 1) % 2  # of 3 places at stride 2 an even size lacks one, and it is put at the end
+        plain = evidence(np.zeros(1), x, {"x": x}, {"weight": FILTER})
+        got = Convolution(2, before, 1)(plain)
+        return evidence(Convolution(2, 1, 1)(plain), got, {"x": x}, {"weight": FILTER})
+
+    found = cause(make, inputs=6)
+    assert (found.name, found.detail) == ("convolution padding", "SAME in the port, 1 around in the reference")
+
+
 def test_the_model_of_a_convolution_is_that_of_torch():
     torch = pytest.importorskip("torch")
     x = RNG.normal(size=(2, 6, 9, 9))

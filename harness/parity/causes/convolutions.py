@@ -21,7 +21,8 @@ LARGEST = 20_000_000
 class Convolution:
     """(batch, channels, ...) with a kernel (out, channels of a group, ...), the same in every direction.
 
-    before, after: how many zeros are put around. flipped: axes of the kernel that are reversed. kernel: what is done to
+    before, after: how many zeros are put around; same: as TensorFlow does, so that only the stride makes the output
+    smaller, the odd one at the end. flipped: axes of the kernel that are reversed. kernel: what is done to
     the two weights of a weight norm, if it is not what is usual. interleaved: channels are dealt to the groups in turn.
     """
 
@@ -34,6 +35,7 @@ class Convolution:
     bias: bool = True
     kernel: str = ""
     interleaved: bool = False
+    same: bool = False
 
     def __call__(self, evidence: Evidence) -> Array | None:
         """What it makes of the first input, or None if it does not fit."""
@@ -50,7 +52,7 @@ class Convolution:
         groups, spatial = x.shape[1] // kernel.shape[1], tuple(range(2, x.ndim))
         if self.interleaved:
             x = x.reshape(len(x), groups, -1, *x.shape[2:]).swapaxes(1, 2).reshape(x.shape)
-        x = np.pad(x, [(0, 0), (0, 0), *[(self.before, self.after)] * len(spatial)])
+        x = np.pad(x, [(0, 0), (0, 0), *(self._around(x.shape[axis], kernel.shape[axis]) for axis in spatial)])
         sizes = [self.dilation * (kernel.shape[axis] - 1) + 1 for axis in spatial]
         if any(x.shape[axis] < size for axis, size in zip(spatial, sizes, strict=True)):
             return None
@@ -70,6 +72,12 @@ class Convolution:
         if bias is not None and self.bias:
             result = result + bias.reshape(1, -1, *[1] * len(spatial))
         return result
+
+    def _around(self, size: int, kernel: int) -> tuple[int, int]:
+        if not self.same:
+            return self.before, self.after
+        lacking = max((-(-size // self.stride) - 1) * self.stride + self.dilation * (kernel - 1) + 1 - size, 0)
+        return lacking // 2, lacking - lacking // 2
 
 
 def weight_norm(length: Array, direction: Array) -> Array:
@@ -112,7 +120,7 @@ def convolved(evidence: Evidence) -> Iterator[Claim]:
 
 
 def _reference(evidence: Evidence, size: int) -> Convolution | None:
-    for stride in dict.fromkeys((1, 2, 3, 4, size)):
+    for stride in range(1, size + 1):
         for padding in dict.fromkeys((0, size // 2, *range(size))):
             form = Convolution(stride, padding, padding)
             made = form(evidence)
@@ -131,7 +139,7 @@ def _variants(form: Convolution, kernel: Array) -> Iterator[tuple[str, str, Conv
         yield "kernel reversed", "its kernel is reversed in space", replace(form, flipped=axes)
     if len(spatial) == 2:
         yield "kernel transposed", "height and width of its kernel are swapped", replace(form, transposed=True)
-    for stride in range(1, 5):
+    for stride in range(1, size + 1):
         yield (
             "convolution stride",
             f"{stride} in the port, {form.stride} in the reference",
@@ -145,6 +153,8 @@ def _variants(form: Convolution, kernel: Array) -> Iterator[tuple[str, str, Conv
             f"{dilation} in the port",
             replace(form, dilation=dilation, before=spread, after=spread),
         )
+    same = replace(form, same=True)
+    yield "convolution padding", f"SAME in the port, {form.before} around in the reference", same
     for before in range(size + 1):
         for after in range(size + 1):
             what = f"{before} before and {after} after in the port, {form.before} around in the reference"
