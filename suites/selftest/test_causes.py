@@ -398,3 +398,13 @@ def test_all_that_is_wrong_in_a_module_must_be_explained():
 def test_a_prediction_that_is_no_number_is_infinitely_far_off():
     x = np.ones((2, 5, WIDTH))
     assert evidence(x, 2 * x, {"x": x}).apart(np.full_like(x, np.nan), x) == np.inf
+
+
+def test_a_hypothesis_that_does_not_fit_warns_nobody():
+    """One token: there is no mean of those after the first."""
+
+    def make(generator):
+        x = generator.normal(size=(3, 1, WIDTH))
+        return evidence(x[:, 0], np.sin(x[:, 0]) + 0.1, {"x": x}, child="inner")
+
+    assert name(make) is None

@@ -85,6 +85,7 @@ def test_the_first_version_and_module_that_differ_are_named_and_the_rest_is_skip
 
 
 @needs_pip
+@pytest.mark.slow
 def test_versions_that_agree_though_they_would_make_other_inputs_and_a_side_that_cannot_be_run(shop):
     """All get the inputs of the first: a tokenizer that changed would otherwise be taken for a model that did."""
     wheel(shop.wheels, "fakeshift", "1.0", shifted(1.0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -38,8 +39,10 @@ def prove(evidences: Sequence[Mapping[str, Evidence]], port_path: str) -> Cause 
     evidences: for each of the inputs, what is wrong in the module, by a key that is the same for all inputs. What a
     hypothesis fits, it fits on the first inputs; what it then predicts must be what was measured on all.
     """
-    # A hypothesis about another kind of module may divide by zero or overflow: what it predicts then is no number.
-    with np.errstate(all="ignore"):
+    # A hypothesis about another kind of module may divide by zero, overflow, or take the mean of nothing: what it
+    # predicts then is no number.
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
         return _cause(evidences, port_path)
 
 
