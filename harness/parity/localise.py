@@ -173,9 +173,11 @@ def _parameters(
             if user != path and largest(part - ours + theirs) <= close:
                 path, port_path, ours, theirs = user, view.port_path(user), part, part - ours + theirs
                 how = f"its use of {link.reference} has no gradient"
+                break
             elif user != path and largest(part - theirs) <= close:
                 ours, theirs = ours - part, theirs - part
                 how = f"its own use of its {leaf} has no gradient"
+                break
         if path in view.reference:
             call, apart = view.reference[path], distance(ours, theirs, {})
             where = (ours.shape, apart.worst, apart.reference, apart.port, probe)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from harness.parity.causes import prove
 from suites.selftest.causes import cause, evidence, inside, name
 
 WIDTH = 8
@@ -181,3 +182,19 @@ def test_the_newest_key_that_is_masked():
         return evidence(attended(q[:, 3:], k, v), got, {"attention_mask": seen}, **more)
 
     assert name(make) == "newest key masked"
+
+
+def test_backwards_all_that_is_handed_back_must_be_explained():
+    """The gradient of what the module is given follows from those that it hands back, and need not be modelled."""
+    generator = np.random.default_rng(0)
+    given, back, own = generator.normal(size=(3, 2, 5, WIDTH))
+    strange = back + 0.1 * np.sin(7 * back)
+
+    def handed(got):
+        return evidence(back, got, {"": given}, check="gradients", leaf="", child="module.inner")
+
+    follows = evidence(own, np.sin(3 * own), {"": given}, check="gradients", leaf="x")
+    assert prove([{"inner True": handed(0 * back), "module False": follows}], "module").name == "gradient stopped"
+    assert prove([{"inner True": handed(strange), "module False": follows}], "module") is None
+    assert prove([{"one": handed(0 * back), "other": handed(strange)}], "module") is None
+    assert prove([{"module False": follows}], "module") is None

@@ -145,10 +145,12 @@ def _cached(form: Attention, *, rotated: bool) -> Variants:
 
 def _windows(form: Attention, tokens: int) -> Variants:
     free = replace(form, mask="padding alone", causal=True)
-    for window in [each for each in range(1, tokens) if tokens <= FEW or each & (each - 1) == 0]:
+    windows = [each for each in range(1, tokens) if tokens <= FEW or each & (each - 1) == 0]
+    for window in windows:
         what = f"only the last {window} tokens are seen"
         yield "window", what, replace(form, window=window)
         yield "window", what, replace(free, window=window)
+    for window in windows:
         yield "window", f"only {window} tokens to either side are seen", replace(form, distance=window)
         yield "window", f"only {window} tokens to either side are seen", replace(free, causal=False, distance=window)
 
