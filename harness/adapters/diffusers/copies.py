@@ -1,0 +1,137 @@
+"""A scheduler's class from a copy of its installed source: in float64, or with a stated line replaced."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from harness.adapters.sampling import Replaced
+from harness.errors import SpecError, closest
+
+WIDER = {"float32": "float64", "float": "double"}
+"""How these sources spell float32 as an attribute (`torch.float32`, `x.float()`), and the same in float64."""
+
+
+def scheduler_class(name: str, *, wide: bool, edits: Sequence[Replaced] = ()) -> Any:
+    """The class called `name`, from a copy of its file in the installed diffusers.
+
+    wide: every float32 that the file spells is float64; the caller sets PyTorch's default type besides (`float64`).
+
+    Raises:
+        SpecError: there is no such scheduler, or the text to replace is not found exactly once in its file.
+    """
+    return getattr(copied(file_of(name), wide=wide, edits=tuple(edits)), name)
+
+
+def scheduler_names() -> tuple[str, ...]:
+    """Every scheduler class that the installed diffusers exports, by its file; those of Flax included."""
+    return tuple(_files())
+
+
+def file_of(name: str) -> Path:
+    """The file that defines the scheduler.
+
+    Raises:
+        SpecError: the installed diffusers has none of that name; close names are offered.
+    """
+    files = _files()
+    if name not in files:
+        raise SpecError(
+            f"scheduler {name!r}", f"diffusers {version('diffusers')} has none of that name", todo=closest(name, files)
+        )
+    return files[name]
+
+
+def line_of(name: str, text: str) -> int:
+    """The number of the line on which `text` begins in the scheduler's file, counted from 1.
+
+    Raises:
+        SpecError: it does not occur exactly once.
+    """
+    source = file_of(name).read_text()
+    _once(source, text, file_of(name))
+    return source[: source.index(text)].count("\n") + 1
+
+
+@functools.lru_cache(maxsize=256)
+def copied(file: Path, *, wide: bool, edits: tuple[Replaced, ...]) -> ModuleType:
+    """The module of that file, compiled anew from its changed source. It is entered nowhere: `sys.modules` stays."""
+    source = file.read_text()
+    for edit in edits:
+        _once(source, edit.old, file)
+        source = source.replace(edit.old, edit.new)
+    tree = ast.parse(source)
+    if wide:
+        tree = ast.fix_missing_locations(_Wider().visit(tree))
+    module = ModuleType(f"diffusers.schedulers.{file.stem}")
+    module.__file__ = str(file)
+    module.__package__ = "diffusers.schedulers"
+    with _known(module):
+        exec(compile(tree, str(file), "exec"), module.__dict__)
+    return module
+
+
+@contextmanager
+def float64(wide: bool) -> Iterator[None]:
+    """While it is open PyTorch makes float64 of numbers without a type, as a file's float64 copy expects."""
+    import torch
+
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64 if wide else torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+class _Wider(ast.NodeTransformer):
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        self.generic_visit(node)
+        return ast.Attribute(node.value, WIDER.get(node.attr, node.attr), node.ctx)
+
+
+@contextmanager
+def _known(module: ModuleType) -> Iterator[None]:
+    """Dataclasses look up the module that they are defined in by its name: while they are made, it is this one."""
+    before = sys.modules.get(module.__name__)
+    sys.modules[module.__name__] = module
+    try:
+        yield
+    finally:
+        if before is None:
+            del sys.modules[module.__name__]
+        else:
+            sys.modules[module.__name__] = before
+
+
+@functools.cache
+def _files() -> dict[str, Path]:
+    spec = find_spec("diffusers")
+    if spec is None or spec.origin is None:
+        raise SpecError(
+            "diffusers", "is not installed", todo="Install the extra: pip install 'parity-harness[diffusers]'."
+        )
+    found = {}
+    for file in sorted((Path(spec.origin).parent / "schedulers").glob("scheduling_*.py")):
+        for node in ast.parse(file.read_text()).body:
+            if isinstance(node, ast.ClassDef) and node.name.endswith("Scheduler"):
+                found[node.name] = file
+    return found
+
+
+def _once(source: str, text: str, file: Path) -> None:
+    times = source.count(text)
+    if times != 1:
+        raise SpecError(
+            f"{file.name} of diffusers {version('diffusers')}",
+            f"the text to replace occurs {times} times, not once: {text!r}",
+            todo="Give the line as the installed version has it, with enough of its neighbours to be unique.",
+        )

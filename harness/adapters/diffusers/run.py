@@ -1,0 +1,112 @@
+"""A scheduler driven as a pipeline drives it, by a model that is a formula."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from harness.adapters.diffusers.copies import float64, scheduler_class
+from harness.adapters.diffusers.families import family_of
+from harness.adapters.sampling import Array, Call, Denoise, Draw, Level, Noise, Recipe, Replace, Sampled
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduler:
+    """A scheduler by its recipe; made anew for every run."""
+
+    recipe: Recipe
+
+    def describe(self) -> str:
+        """The class and its options, for people."""
+        options = ", ".join(f"{name}={value!r}" for name, value in self.recipe.options.items())
+        return f"{self.recipe.name}({options}), {self.recipe.steps} steps"
+
+    def grid(self) -> tuple[Level, ...]:
+        """The level of each call of the model in order, and last that of what comes out."""
+        with float64(self.recipe.wide):
+            scheduler = self.made()
+            family = family_of(scheduler)
+            levels = [family.level(scheduler, number, float(t)) for number, t in enumerate(scheduler.timesteps)]
+            return (*levels, family.last(scheduler))
+
+    def timesteps(self) -> tuple[float, ...]:
+        """What the model is told, call by call."""
+        with float64(self.recipe.wide):
+            return tuple(map(float, self.made().timesteps))
+
+    def made(self) -> Any:
+        """The scheduler itself, its timesteps set; used under `float64`."""
+        scheduler = scheduler_class(self.recipe.name, wide=self.recipe.wide, edits=self.recipe.edits)(
+            **self.recipe.options
+        )
+        scheduler.set_timesteps(self.recipe.steps, **self.recipe.schedule)
+        return scheduler
+
+    def run(self, start: Array, denoise: Denoise, noise: Noise, *, replace: Replace | None = None) -> Sampled:
+        """Sample from `start`, (batch, width), which is at the first level.
+
+        The model sees what a real one would: the output of `scale_model_input`, unscaled by the level that it has by
+        the grid. replace: gives the sample to go on with after each step.
+        """
+        kind = torch.float64 if self.recipe.wide else torch.float32
+        levels = self.grid()
+        calls: list[Call] = []
+        states: list[Array] = []
+        with float64(self.recipe.wide), drawing(self.made(), noise) as (scheduler, draws):
+            family = family_of(scheduler)
+            sample = torch.from_numpy(np.asarray(start)).to(kind)
+            for number, timestep in enumerate(scheduler.timesteps):
+                level = levels[number]
+                scaled = (
+                    scheduler.scale_model_input(sample, timestep) if hasattr(scheduler, "scale_model_input") else sample
+                )
+                seen = scaled.numpy().astype(np.float64) / family.scale(scheduler, level)
+                denoised = denoise(seen, level)
+                calls.append(Call(float(timestep), level, seen, denoised))
+                output = torch.from_numpy(family.output(scheduler, seen, denoised, level)).to(kind)
+                sample = scheduler.step(output, timestep, sample, **self.recipe.arguments).prev_sample
+                if replace is not None:
+                    there = sample.numpy().astype(np.float64)
+                    sample = torch.from_numpy(replace(number, there, levels[number + 1])).to(kind)
+                states.append(sample.numpy().astype(np.float64))
+        return Sampled(tuple(calls), tuple(draws), tuple(states), levels[1:])
+
+
+@contextmanager
+def drawing(scheduler: Any, noise: Noise) -> Iterator[tuple[Any, list[Draw]]]:
+    """While it is open the scheduler takes its noise from `noise`, and its draws are listed."""
+    draws: list[Draw] = []
+
+    def take(like: torch.Tensor, start: float, end: float) -> torch.Tensor:
+        draws.append(Draw(start, end))
+        return torch.from_numpy(np.asarray(noise(len(draws) - 1))).to(like.dtype).reshape(like.shape)
+
+    def randn_tensor(shape: Any, *_: Any, dtype: Any = None, **__: Any) -> torch.Tensor:
+        return take(torch.empty(tuple(shape), dtype=dtype), float("nan"), float("nan"))
+
+    class Brownian:
+        """In the place of a Brownian tree: independent noise, by the number of the draw."""
+
+        def __init__(self, like: torch.Tensor, *_: Any, **__: Any) -> None:
+            self.like = like
+
+        def __call__(self, start: Any, end: Any) -> torch.Tensor:
+            return take(self.like, float(start), float(end))
+
+    place: dict[str, Any] = _globals_of(type(scheduler).step)
+    changed: dict[str, Any] = {"randn_tensor": randn_tensor, "BrownianTreeNoiseSampler": Brownian}
+    before = {name: place[name] for name in changed if name in place}
+    place.update({name: changed[name] for name in before})
+    try:
+        yield scheduler, draws
+    finally:
+        place.update(before)
+
+
+def _globals_of(function: Callable[..., Any]) -> dict[str, Any]:
+    return function.__globals__

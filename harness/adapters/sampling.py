@@ -1,0 +1,110 @@
+"""What the rooms above may ask of a sampler of a diffusion model: to be driven, and to tell what it did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """How much noise a sample holds: x = alpha * x0 + sigma * noise, for data x0 and noise of variance 1."""
+
+    alpha: float
+    sigma: float
+
+    @property
+    def ratio(self) -> float:
+        """Sigma / alpha: the noise of the sample when it is scaled so that the data keep their size."""
+        return self.sigma / self.alpha if self.alpha else float("inf")
+
+
+Denoise = Callable[[Array, Level], Array]
+"""The mean of the data given a noisy sample of that level; both arrays (batch, width), float64."""
+
+Noise = Callable[[int], Array]
+"""The noise of the draw with that number, counted from 0; of the sample's shape, float64."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of the model: what was asked (the sample unscaled, as it is at that level) and what came back.
+
+    timestep: what a scheduler tells the model; NaN where a sampler has no timesteps.
+    """
+
+    timestep: float
+    level: Level
+    sample: Array
+    denoised: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """One draw of noise. start, end: the noise levels (sigma / alpha) it was asked for; NaN where none is said."""
+
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """What a sampler did: its calls of the model, its draws of noise, and what it put out after each step.
+
+    states: the sample after each step, in the sampler's own scale. levels: of what is in `states`.
+    """
+
+    calls: tuple[Call, ...]
+    draws: tuple[Draw, ...]
+    states: tuple[Array, ...]
+    levels: tuple[Level, ...]
+
+    @property
+    def final(self) -> Array:
+        return self.states[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """A change to the source of a copy: `old` occurs exactly once and becomes `new`."""
+
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a scheduler is made.
+
+    name: its class. steps: how many it is asked to make. options: arguments of its constructor.
+    schedule: further arguments of `set_timesteps`. arguments: of every `step`.
+    wide: whether it computes in float64 throughout. edits: changes to its source, made in a copy.
+    """
+
+    name: str
+    steps: int
+    options: Mapping[str, Any] = field(default_factory=dict)
+    schedule: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    wide: bool = True
+    edits: tuple[Replaced, ...] = ()
+
+
+class Samples(Protocol):
+    """A sampler with its grid of noise levels."""
+
+    def grid(self) -> tuple[Level, ...]:
+        """The level of each call of the model in order, and last that of what comes out."""
+
+    def run(self, start: Array, denoise: Denoise, noise: Noise, *, replace: Replace | None = None) -> Sampled:
+        """Sample from `start`, (batch, width), which is at the first level."""
+
+
+Replace = Callable[[int, Array, Level], Array]
+"""Given the number of a step, what it put out and the level: the sample to go on with."""

@@ -1,0 +1,1 @@
+"""Diffusion schedulers against the samplers they were ported from, and against exact mathematics."""
