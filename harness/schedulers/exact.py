@@ -26,6 +26,10 @@ class Gaussian:
         mean: Array = self.mean + gain * (sample - level.alpha * self.mean)
         return mean
 
+    def start(self, unit: Array, level: Level) -> Array:
+        """Samples of the exact marginal at that level, of unit noise (batch, width)."""
+        return level.alpha * self.mean + self._size(level) * unit
+
     def flow(self, sample: Array, levels: Sequence[Level]) -> list[Array]:
         """The solution of the probability-flow equation through `sample` at the first level, at each of the others.
 

@@ -7,16 +7,17 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any
 
-from harness.adapters.sampling import Recipe
+from harness.adapters.sampling import Recipe, Replaced
 from harness.errors import SpecError, closest
 from harness.reader import build, load, specification
 
 
 @specification
 class Variant:
-    """Options that are tried on every row that names them. steps: how many; 0 for the row's own."""
+    """Options that are tried on every row that names them, or their group. steps: how many; 0 for the row's own."""
 
     id: str
+    group: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     steps: int = 0
     schedule: Mapping[str, Any] = field(default_factory=dict)
@@ -29,15 +30,19 @@ class Row:
     id: short, unique. sampler: its name in the table of the diffusers documentation, or the class where that has none.
     scheduler, options, schedule, arguments: the class, and what its constructor, `set_timesteps` and `step` get; no
         scheduler where diffusers has no counterpart.
-    steps: how many it is asked to make.
+    steps: how many it is asked to make; 0 where `schedule` says it all. begin: the timestep that the run begins with.
     calls: how often a step calls the model.
     original: the function of k-diffusion without `sample_`, and `original_arguments`; "" where there is none.
-    every: how many steps of the scheduler are one of the original.
+    formula: the rule of `formulas` that it is held against instead.
+    every: how many steps of the scheduler are one of the original. lead: how many calls are compared; 0 for all.
     quick, variants: ids of the variants that quick and slow tests try on it.
-    order: the stated order of convergence; 0 for a stochastic sampler. order_options: the grid it is measured on.
-    history: steps at the start whose samples are made exact while the order is measured.
-    stochastic: the rule of its noise (see `moments`), or "" for none.
-    oracles: what an oracle exists for: original, grid, order, moments, oracle. note: why not the others.
+    weak: the stated order at which mean and variance of a stochastic sampler converge.
+    order: the stated order of convergence; 0 for a stochastic sampler. order_options, order_steps: the grids that it
+        is measured on. order_until: the least noise (sigma / alpha) at which.
+    history: steps at the start, or below 1 the share of all, whose samples are made exact while the order is measured.
+    stochastic: whether it adds noise, so that its mean and covariance are compared too.
+    oracle: whether it ends at the sample if the model is always right. note: why something is not compared.
+    edits: changes to the scheduler's source, made in a copy.
     """
 
     id: str
@@ -47,19 +52,25 @@ class Row:
     schedule: Mapping[str, Any] = field(default_factory=dict)
     arguments: Mapping[str, Any] = field(default_factory=dict)
     steps: int = 12
+    begin: int = 0
     calls: int = 1
     original: str = ""
     original_arguments: Mapping[str, Any] = field(default_factory=dict)
+    formula: str = ""
     every: int = 1
+    lead: int = 0
     quick: tuple[str, ...] = ()
     variants: tuple[str, ...] = ()
     order: float = 0.0
-    order_options: Mapping[str, Any] = field(default_factory=dict)
+    weak: float = 0.0
+    order_options: Mapping[str, Any] | None = None
     order_steps: tuple[int, ...] = ()
-    history: int = 0
-    stochastic: str = ""
+    order_until: float = 0.0
+    history: float = 0
+    stochastic: bool = False
     oracle: bool = True
     note: str = ""
+    edits: tuple[Replaced, ...] = ()
 
     def recipe(self, variant: Variant | None = None, *, wide: bool = True) -> Recipe:
         """How the scheduler is made, with the variant's options over the row's."""
@@ -68,7 +79,7 @@ class Row:
             options |= variant.options
             schedule |= variant.schedule
             steps = variant.steps or steps
-        return Recipe(self.scheduler, steps, options, schedule, dict(self.arguments), wide)
+        return Recipe(self.scheduler, steps, options, schedule, dict(self.arguments), self.begin, wide, self.edits)
 
 
 @specification
@@ -84,8 +95,10 @@ class Table:
         Raises:
             SpecError: there is none; close ids are offered.
         """
-        row: Row = _named(id, self.row, "row")
-        return row
+        for row in self.row:
+            if row.id == id:
+                return row
+        raise SpecError(f"row {id!r}", "not in the table", todo=closest(id, [row.id for row in self.row]))
 
     def tried(self, row: Row, *, slow: bool) -> tuple[Variant, ...]:
         """The variants of a row, first the row as it stands.
@@ -93,8 +106,14 @@ class Table:
         Raises:
             SpecError: it names one that the table lacks.
         """
-        names = (*row.quick, *(name for name in row.variants if name not in row.quick)) if slow else row.quick
-        return (Variant(id="as it stands"), *(_named(name, self.variant, "variant") for name in names))
+        found = {"as it stands": Variant(id="as it stands")}
+        for name in (*row.quick, *(row.variants if slow else ())):
+            matches = [each for each in self.variant if name in (each.id, each.group)]
+            if not matches:
+                known = [name for each in self.variant for name in (each.id, each.group) if name]
+                raise SpecError(f"row {row.id!r}", f"no variant or group {name!r}", todo=closest(name, known))
+            found |= {each.id: each for each in matches}
+        return tuple(found.values())
 
 
 def read_table(file: Path) -> Table:
@@ -112,10 +131,3 @@ def read_table(file: Path) -> Table:
     for row in table.row:
         table.tried(row, slow=True)
     return table
-
-
-def _named(id: str, entries: Any, kind: str) -> Any:  # noqa: A002
-    for entry in entries:
-        if entry.id == id:
-            return entry
-    raise SpecError(f"{kind} {id!r}", "not in the table", todo=closest(id, [entry.id for entry in entries]))

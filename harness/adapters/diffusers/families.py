@@ -187,6 +187,7 @@ FAMILIES: dict[str, Family] = {
             "DEISMultistepScheduler",
             "UniPCMultistepScheduler",
             "SASolverScheduler",
+            "DPMSolverMultistepInverseScheduler",
         ),
         _indexed(_kept, _whole),
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,11 +16,12 @@ from harness.adapters.diffusers.families import family_of
 from harness.adapters.sampling import Array, Call, Denoise, Draw, Level, Noise, Recipe, Replace, Sampled
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Scheduler:
-    """A scheduler by its recipe; made anew for every run."""
+    """A scheduler by its recipe; made anew for every run. Its grid is kept, since some take long to make."""
 
     recipe: Recipe
+    _levels: tuple[Level, ...] = ()
 
     def describe(self) -> str:
         """The class and its options, for people."""
@@ -28,23 +30,29 @@ class Scheduler:
 
     def grid(self) -> tuple[Level, ...]:
         """The level of each call of the model in order, and last that of what comes out."""
-        with float64(self.recipe.wide):
-            scheduler = self.made()
-            family = family_of(scheduler)
-            levels = [family.level(scheduler, number, float(t)) for number, t in enumerate(scheduler.timesteps)]
-            return (*levels, family.last(scheduler))
+        if not self._levels:
+            with float64(self.recipe.wide):
+                self._levels = self._read(self.made())
+        return self._levels
 
     def timesteps(self) -> tuple[float, ...]:
         """What the model is told, call by call."""
         with float64(self.recipe.wide):
-            return tuple(map(float, self.made().timesteps))
+            return tuple(map(float, self.made().timesteps[self.recipe.begin :]))
+
+    def trained(self, timestep: int) -> Level:
+        """The level of a timestep of the training schedule, where that is one of cumulative products."""
+        with float64(self.recipe.wide):
+            product = float(self.made().alphas_cumprod[timestep])
+        return Level(math.sqrt(product), math.sqrt(1.0 - product))
 
     def made(self) -> Any:
         """The scheduler itself, its timesteps set; used under `float64`."""
-        scheduler = scheduler_class(self.recipe.name, wide=self.recipe.wide, edits=self.recipe.edits)(
-            **self.recipe.options
-        )
-        scheduler.set_timesteps(self.recipe.steps, **self.recipe.schedule)
+        build = scheduler_class(self.recipe.name, wide=self.recipe.wide, edits=self.recipe.edits)
+        scheduler = build(**{name: _callable(name, value) for name, value in self.recipe.options.items()})
+        scheduler.set_timesteps(self.recipe.steps or None, **self.recipe.schedule)
+        if self.recipe.begin and hasattr(scheduler, "set_begin_index"):
+            scheduler.set_begin_index(self.recipe.begin)
         return scheduler
 
     def run(self, start: Array, denoise: Denoise, noise: Noise, *, replace: Replace | None = None) -> Sampled:
@@ -54,13 +62,12 @@ class Scheduler:
         the grid. replace: gives the sample to go on with after each step.
         """
         kind = torch.float64 if self.recipe.wide else torch.float32
-        levels = self.grid()
         calls: list[Call] = []
         states: list[Array] = []
         with float64(self.recipe.wide), drawing(self.made(), noise) as (scheduler, draws):
-            family = family_of(scheduler)
+            family, levels = family_of(scheduler), self._read(scheduler)
             sample = torch.from_numpy(np.asarray(start)).to(kind)
-            for number, timestep in enumerate(scheduler.timesteps):
+            for number, timestep in enumerate(scheduler.timesteps[self.recipe.begin :]):
                 level = levels[number]
                 scaled = (
                     scheduler.scale_model_input(sample, timestep) if hasattr(scheduler, "scale_model_input") else sample
@@ -69,12 +76,30 @@ class Scheduler:
                 denoised = denoise(seen, level)
                 calls.append(Call(float(timestep), level, seen, denoised))
                 output = torch.from_numpy(family.output(scheduler, seen, denoised, level)).to(kind)
-                sample = scheduler.step(output, timestep, sample, **self.recipe.arguments).prev_sample
+                told = {**self.recipe.arguments, **further(scheduler, number)}
+                sample = scheduler.step(output, timestep, sample, **told).prev_sample
                 if replace is not None:
                     there = sample.numpy().astype(np.float64)
                     sample = torch.from_numpy(replace(number, there, levels[number + 1])).to(kind)
                 states.append(sample.numpy().astype(np.float64))
         return Sampled(tuple(calls), tuple(draws), tuple(states), levels[1:])
+
+    def _read(self, scheduler: Any) -> tuple[Level, ...]:
+        family = family_of(scheduler)
+        levels = [family.level(scheduler, number, float(t)) for number, t in enumerate(scheduler.timesteps)]
+        return (*levels[self.recipe.begin :], family.last(scheduler))
+
+
+def _callable(name: str, value: Any) -> Any:
+    """An option as the constructor takes it: a number for `tau_func`, a function of time, is that constant."""
+    return (lambda _time: value) if name == "tau_func" and isinstance(value, (int, float)) else value
+
+
+def further(scheduler: Any, number: int) -> dict[str, Any]:
+    """What a pipeline hands to the step besides: to UnCLIP's, the timestep that follows, where one does."""
+    if type(scheduler).__name__ != "UnCLIPScheduler" or number + 1 == len(scheduler.timesteps):
+        return {}
+    return {"prev_timestep": scheduler.timesteps[number + 1]}
 
 
 @contextmanager

@@ -1,0 +1,56 @@
+"""Every check that a row of the table allows, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from harness.schedulers.agreement import agreement
+from harness.schedulers.moments import moments
+from harness.schedulers.oracle import oracle_loop
+from harness.schedulers.order import order_of, weak_order_of
+from harness.schedulers.outcome import Outcome, worst_of
+from harness.schedulers.rows import Row, Table
+
+
+def names_of(row: Row) -> tuple[str, ...]:
+    """The checks that a row allows: original, moments, order, oracle; none for a row without a scheduler."""
+    if not row.scheduler:
+        return ()
+    allowed = {
+        "original": bool(row.original or row.formula),
+        "moments": row.stochastic and bool(row.original or row.formula),
+        "order": bool(row.order or row.weak),
+        "oracle": row.oracle,
+    }
+    return tuple(name for name, is_allowed in allowed.items() if is_allowed)
+
+
+def check(row: Row, name: str, table: Table, *, slow: bool = False) -> Outcome:
+    """The outcome of the check called `name` on the row, over the variants that slow or quick tests try."""
+    return CHECKS[name](row, table, slow)
+
+
+def _original(row: Row, table: Table, slow: bool) -> Outcome:
+    return agreement(row, table.tried(row, slow=slow))
+
+
+def _moments(row: Row, table: Table, slow: bool) -> Outcome:
+    # The cost grows with the square of the draws.
+    tried = [variant for variant in table.tried(row, slow=slow) if (variant.steps or row.steps) <= 50]
+    return worst_of([moments(row, variant) for variant in tried])
+
+
+def _order(row: Row, _table: Table, _slow: bool) -> Outcome:
+    return weak_order_of(row) if row.weak else order_of(row)
+
+
+def _oracle(row: Row, table: Table, slow: bool) -> Outcome:
+    return oracle_loop(row, table.tried(row, slow=slow))
+
+
+CHECKS: dict[str, Callable[[Row, Table, bool], Outcome]] = {
+    "original": _original,
+    "moments": _moments,
+    "order": _order,
+    "oracle": _oracle,
+}
