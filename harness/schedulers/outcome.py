@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.parity.compare import Difference, Verdict, plain
+from harness.register import Row, explained
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,12 @@ class Outcome:
         if self.verdict is Verdict.INCONCLUSIVE:
             return "nothing was compared" if not self.compared else f"the error is no number ({self.worst})"
         return f"{self.error:.3g}, where {self.limit:.3g} is allowed ({self.worst})"
+
+    def registered(self, rows: Sequence[Row]) -> tuple[str, ...]:
+        """The ids of those rows of the register that explain it; nothing explains an inconclusive one."""
+        if self.verdict is Verdict.INCONCLUSIVE:
+            return ()
+        return explained(self.error, rows, agrees=self.verdict is Verdict.AGREE)
 
     def metrics(self) -> dict[str, Any]:
         """The numbers of the result's line in the record."""
