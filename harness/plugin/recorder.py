@@ -47,7 +47,8 @@ def keep(
             "reason": "; ".join(row.cause for row in rows) if registered else found.reason,
             "registered": list(registered),
             "metrics": found.metrics() | {"peak_bytes": _peak_bytes()},
-            "details": found.to_dict() | {"check": check, "title": title, "repeat": repeat},
+            "details": found.to_dict()
+            | {"check": check, "title": title, "repeat": repeat, "register": _register(registered, rows)},
         }
     else:
         # Without a key it is tried again when the run is resumed: the network may be back.
@@ -235,6 +236,12 @@ KEPT = pytest.StashKey[tuple[str, ...]]()
 def now() -> str:
     """The time in UTC, to the second, as ISO 8601."""
     return datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds")
+
+
+def _register(registered: Sequence[str], rows: Sequence[Row]) -> list[dict[str, str]]:
+    """What the rows that explain a result say, so that the report need not find the register again."""
+    told = ("id", "kind", "cause", "where", "remedy", "proof", "link")
+    return [{name: getattr(row, name) for name in told} for row in rows if row.id in registered]
 
 
 def _outcome(report: pytest.TestReport) -> str:
