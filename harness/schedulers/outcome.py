@@ -19,6 +19,7 @@ class Outcome:
         order: how far it stays below the stated one).
     worst: which variant, step count or type showed the error. numbers: further figures for the report, by name.
     pairs: of the worst trace, every compared array. series: for the chart, steps -> error.
+    note: which checks the row cannot have, and why.
     """
 
     row: str
@@ -34,6 +35,7 @@ class Outcome:
     pairs: tuple[Difference, ...] = ()
     series: Mapping[int, float] = field(default_factory=dict)
     scale: float = 1.0
+    note: str = ""
 
     @property
     def subject(self) -> str:
@@ -77,6 +79,7 @@ class Outcome:
             "series": {str(steps): error for steps, error in self.series.items()},
             "worst": self.worst,
             "compared": self.compared,
+            "note": self.note,
         }
         return dict(plain(values))
 
