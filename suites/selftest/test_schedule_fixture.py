@@ -115,3 +115,18 @@ def test_no_outcome_at_all_fails(toys):
     done.assert_outcomes(failed=1)
     done.stdout.fnmatch_lines(["*there is no outcome, so nothing is known of the scheduler*"])
     assert results(toys)["test_it.run"]["verdict"] == "inconclusive"
+
+
+def test_what_the_originals_lack_is_named_with_the_command(monkeypatch):
+    from importlib.metadata import PackageNotFoundError
+
+    from harness.adapters.k_diffusion import needs
+
+    def distribution(name):
+        if name in ("k-diffusion", "torchsde"):
+            raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(needs, "distribution", distribution)
+    assert needs.missing() == f"needs k-diffusion: k-diffusion, torchsde not installed. {needs.INSTALL}"
+    monkeypatch.setattr(needs, "distribution", str)
+    assert needs.missing() == ""
