@@ -99,6 +99,14 @@ def applies(row: Row, installed: Mapping[str, str] | None = None) -> bool:
     )
 
 
+def explained(error: float, rows: Sequence[Row], *, agrees: bool) -> tuple[str, ...]:
+    """The ids of those rows that explain a result with this error: all of them, or none.
+
+    All of them if it agrees (a defect is mended: its rows must go) or if they cover its error.
+    """
+    return tuple(row.id for row in rows) if agrees or covered(error, rows) else ()
+
+
 def covered(error: float, rows: Sequence[Row]) -> bool:
     """Whether rows explain an error of this size: at most `GROWTH` times the largest that they register."""
     return bool(rows) and error <= GROWTH * max(row.error for row in rows)

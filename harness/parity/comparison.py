@@ -14,7 +14,7 @@ from harness.parity.diagnose import Diagnosis
 from harness.parity.judge import Line
 from harness.parity.localise import Faulty
 from harness.parity.naming import Proposal
-from harness.register import Row, covered
+from harness.register import Row, explained
 from harness.tolerance import Tolerance
 
 if TYPE_CHECKING:
@@ -98,16 +98,11 @@ class Comparison:
         return self.alignment.coverage
 
     def registered(self, rows: Sequence[Row]) -> tuple[str, ...]:
-        """The ids of those rows of the register that explain this result.
-
-        All of them if it agrees (a defect is mended: its rows must go) or if they cover its error; else none. An
-        inconclusive result is explained by nothing.
-        """
+        """The ids of those rows of the register that explain this result; nothing explains an inconclusive one."""
         if self.verdict is Verdict.INCONCLUSIVE:
             return ()
         error = self.worst.error if self.worst else 0.0
-        known = self.verdict is Verdict.AGREE or covered(error, rows)
-        return tuple(row.id for row in rows) if known else ()
+        return explained(error, rows, agrees=self.verdict is Verdict.AGREE)
 
     def save_repro(self, folder: str | Path, *, module: str | None = None) -> Repro:
         """Write the smallest repro of a module at fault, by default of the first: a script and what it reads.

@@ -1,4 +1,4 @@
-"""The pytest plugin: options, markers, the fixtures `case` and `parity`, and the record of a run.
+"""The pytest plugin: options, markers, the fixtures `case`, `parity` and `schedule`, and the record of a run.
 
 It is loaded in every repository that installs the package, so it imports little until a test asks for more.
 """
@@ -12,11 +12,12 @@ import pytest
 from harness import environment, files
 from harness.plugin import isolate, options, recorder, resume, select, summary
 from harness.plugin.fixtures import case, parity
+from harness.plugin.schedule import schedule
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-__all__ = ["case", "parity"]
+__all__ = ["case", "parity", "schedule"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -5,19 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from harness.errors import DeviceError, HarnessError
+from harness.plugin.conclude import conclude, repeat_command
 from harness.plugin.recorder import announce, keep
 from harness.settings import Repository, find_repository
 
 if TYPE_CHECKING:
     from harness.cases.spec import Case
     from harness.parity.comparison import Comparison
-    from harness.register import Row
 
 
 @pytest.fixture
@@ -70,7 +69,7 @@ class Parity:
 
         start = time.perf_counter()
         rows = rows_for(name, read_register(self.repository.register))
-        repeat = _repeat(self.item, name, self.repository)
+        repeat = repeat_command(self.item, name, self.repository)
         try:
             comparison = compare()
         except DeviceError as error:
@@ -79,30 +78,6 @@ class Parity:
             keep(self.item, name, title, error=error, repeat=repeat, seconds=time.perf_counter() - start)
             pytest.fail(f"{error}\n  repeat      {repeat}", pytrace=False)
         seconds = time.perf_counter() - start
-        keep(self.item, name, title, comparison=comparison, rows=rows, repeat=repeat, seconds=seconds)
-        _conclude(comparison, rows, repeat)
+        keep(self.item, name, title, found=comparison, rows=rows, repeat=repeat, seconds=seconds)
+        conclude([(comparison, rows)], repeat)
         return comparison
-
-
-def _conclude(comparison: Comparison, rows: tuple[Row, ...], repeat: str) -> None:
-    """Pass where it agrees, expect failure where the register covers it; else fail, with the text."""
-    from harness.parity.compare import Verdict
-
-    text = f"{comparison}\n  repeat      {repeat}"
-    registered = comparison.registered(rows)
-    if registered and comparison.verdict is Verdict.AGREE:
-        text = f"registered as {', '.join(registered)}, but it agrees: remove the rows.\n{text}"
-    elif registered:
-        pytest.xfail(f"{', '.join(registered)}: " + "; ".join(row.cause for row in rows))
-    elif comparison.verdict is Verdict.AGREE:
-        return
-    elif rows:
-        most = max(row.error for row in rows)
-        text += f"\n  register    {', '.join(row.id for row in rows)} register an error of {most:.3g}, not this one"
-    pytest.fail(text, pytrace=False)
-
-
-def _repeat(item: pytest.Item, name: str, repository: Repository) -> str:
-    if Path(repository.cases / f"{name}.toml").is_file():
-        return f"harness check {name}"
-    return f"pytest '{item.nodeid}'"

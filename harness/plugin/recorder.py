@@ -16,7 +16,7 @@ from harness.files import append_line, write_atomic
 
 if TYPE_CHECKING:
     from harness.errors import HarnessError
-    from harness.parity.comparison import Comparison
+    from harness.plugin.conclude import Judged
     from harness.register import Row
 
 RESULTS = pytest.StashKey[list[dict[str, Any]]]()
@@ -30,23 +30,25 @@ def keep(
     *,
     repeat: str,
     seconds: float,
-    comparison: Comparison | None = None,
+    found: Judged | None = None,
+    check: str = "forward",
     rows: Sequence[Row] = (),
     error: HarnessError | None = None,
 ) -> None:
-    """Keep a result on the test's item: a comparison, or the error that prevented one."""
+    """Keep a result on the test's item: what was found, or the error that prevented it."""
     from harness.plugin.resume import item_key
 
-    result = blank_result(item.nodeid, name, title) | {"repeat": repeat, "seconds": seconds}
-    if comparison is not None:
-        registered = comparison.registered(rows)
+    result = blank_result(item.nodeid, name, title) | {"check": check, "repeat": repeat, "seconds": seconds}
+    if found is not None:
+        registered = found.registered(rows)
         result |= {
-            "verdict": comparison.verdict.value,
+            "verdict": found.verdict.value,
             "key": item_key(item),
-            "reason": "; ".join(row.cause for row in rows) if registered else comparison.reason,
+            "reason": "; ".join(row.cause for row in rows) if registered else found.reason,
             "registered": list(registered),
-            "metrics": comparison.metrics() | {"peak_bytes": _peak_bytes()},
-            "details": comparison.to_dict() | {"check": "forward", "title": title, "repeat": repeat},
+            "metrics": found.metrics() | {"peak_bytes": _peak_bytes()},
+            "details": found.to_dict()
+            | {"check": check, "title": title, "repeat": repeat, "register": _register(registered, rows)},
         }
     else:
         # Without a key it is tried again when the run is resumed: the network may be back.
@@ -234,6 +236,12 @@ KEPT = pytest.StashKey[tuple[str, ...]]()
 def now() -> str:
     """The time in UTC, to the second, as ISO 8601."""
     return datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds")
+
+
+def _register(registered: Sequence[str], rows: Sequence[Row]) -> list[dict[str, str]]:
+    """What the rows that explain a result say, so that the report need not find the register again."""
+    told = ("id", "kind", "cause", "where", "remedy", "proof", "link")
+    return [{name: getattr(row, name) for name in told} for row in rows if row.id in registered]
 
 
 def _outcome(report: pytest.TestReport) -> str:

@@ -80,16 +80,32 @@ def read_detail(folder: Path, result: Result) -> Detail | None:
     Raises:
         RecordError: its file cannot be read, or lies outside the folder.
     """
-    name = next((file for file in result.files if file.startswith("cases/") and file.endswith(".json")), None)
-    if name is None or not (folder / name).exists():
-        return None
+    name, document = read_document(folder, result)
+    try:
+        return _detail(document, name) if name else None
+    except (ValueError, TypeError, AttributeError, KeyError, OverflowError) as error:
+        raise RecordError(name, f"cannot be read ({error})", todo="Run the case again.") from error
+
+
+def read_document(folder: Path, result: Result) -> tuple[str, Mapping[str, Any]]:
+    """The name of a result's file and what it holds as JSON; "" and nothing where there is none.
+
+    Raises:
+        RecordError: the file cannot be read, holds no object, or lies outside the folder.
+    """
+    name = next((file for file in result.files if file.startswith("cases/") and file.endswith(".json")), "")
+    if not name or not (folder / name).exists():
+        return "", {}
     # The record says which file to open, and a record may come from anywhere.
     if not (folder / name).resolve().is_relative_to(folder.resolve()):
         raise RecordError(name, "lies outside the run's folder", todo="Mend the result's 'files'.")
     try:
-        return _detail(json.loads((folder / name).read_text(encoding="utf-8")), name)
-    except (OSError, ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError) as error:
+        document = json.loads((folder / name).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise RecordError(name, f"cannot be read ({error})", todo="Run the case again.") from error
+    if not isinstance(document, dict):
+        raise RecordError(name, "holds no object", todo="Run the case again.")
+    return name, document
 
 
 def pick(rows: Sequence[Row], limit: int, *, first: str | None = None) -> list[Row]:

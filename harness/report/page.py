@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,12 @@ a point of the chart too."""
 LIMITS = (1500, 600, 300, 150, 70, 30, 12)
 """Taps shown of each result, tried in turn until the page is below `SIZE`."""
 
+CARDS = (200, 100, 50)
+"""Results told in full, tried in turn where even the fewest taps leave the page too large; others are told in short."""
+
+PLAIN = 40
+"""Agreeing results told in full of the suites with a section of their own; of more that section says what matters."""
+
 POINTS = 400
 """Taps that a chart draws one by one: on a screen of 1,000 pixels more cannot be told apart."""
 
@@ -41,6 +47,9 @@ TEXT_LENGTH = 20_000
 
 CELL_LENGTH = 160
 """Characters of a name that a table shows; beyond, its middle is left out."""
+
+LABEL_LENGTH = 18
+"""Characters of a name beside a curve: as many as 110 pixels hold."""
 
 LINE_LENGTH = 400
 """Characters of a sentence in a list or table; beyond, its middle is left out."""
@@ -62,9 +71,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """An entry with as much of its taps, claims and diagnosis as the page has room for."""
+    """An entry with as much of its taps, claims and diagnosis as the page has room for. short: a line without them."""
 
     entry: Entry
+    short: bool
     chart: Chart | None
     taps: list[Row]
     claims: Claims | None
@@ -86,19 +96,22 @@ def page(run: Run, *, folder: Path, sections: Sequence[tuple[str, Section]] = ()
     sections: pairs of a suite and a function from its results and the folder to HTML. A function that raises is shown
         as an error in its place; a suite without results has no section.
     """
-    environment = _environment()
+    made = environment()
     entries = list(_entries(run, folder))
     added = [_section(suite, function, run, folder) for suite, function in sections if _of(suite, run)]
-    text, room = "", _room(entries)
-    for limit in LIMITS:
-        # A limit that is out of proportion to the room is not worth the seconds that it takes to render.
-        if limit > room and limit != LIMITS[-1]:
+    plain = {entry.anchor for entry in _plain(entries, {suite for suite, _ in sections})}
+    full = [entry for entry in entries if entry.anchor not in plain]
+    text, room = "", _room(full)
+    for limit, cards in [*((limit, len(full)) for limit in LIMITS), *((LIMITS[-1], cards) for cards in CARDS)]:
+        # What is out of proportion to the room is not worth the seconds that it takes to render.
+        if (limit > room and limit != LIMITS[-1]) or cards > len(full):
             continue
-        text = environment.get_template("page.html").render(
+        told = {entry.anchor for entry in full[:cards]}
+        text = made.get_template("page.html").render(
             run=run,
             exit_status=exit_status(run),
             counts=words.counts(run),
-            entries=[_shown(entry, limit) for entry in entries],
+            entries=[_shown(entry, limit, short=entry.anchor not in told) for entry in entries],
             sections=added,
         )
         size = len(text.encode(errors="replace"))
@@ -108,17 +121,18 @@ def page(run: Run, *, folder: Path, sections: Sequence[tuple[str, Section]] = ()
     return text
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Where the templates are rendered, with the filters and words that all of them share."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(
+    made = Environment(
         loader=PackageLoader("harness.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
+    made.filters.update(
         number=words.number,
         duration=words.duration,
         moment=lambda text: words.printable(words.moment(text)),
@@ -127,12 +141,14 @@ def _environment() -> Environment:
         cell=lambda text: words.shorten(words.printable(text), limit=CELL_LENGTH),
         tip=lambda text: words.shorten(words.printable(text), limit=NAME_LENGTH),
         sentence=lambda text: words.shorten(words.printable(text), limit=LINE_LENGTH),
+        label=lambda text: words.shorten(words.printable(text), limit=LABEL_LENGTH),
+        slug=slug,
         clipped=lambda text: words.clip(words.printable(text), limit=TEXT_LENGTH),
         flat=flat,
         breakable=_breakable,
         local=_local,
     )
-    environment.globals.update(
+    made.globals.update(
         standings=words.STANDINGS,
         sign=words.SIGNS,
         word=words.WORDS,
@@ -144,7 +160,16 @@ def _environment() -> Environment:
         names=NAMES,
         causes=OTHERS,
     )
-    return environment
+    return made
+
+
+def slug(text: str) -> str:
+    """The text as the end of an id: letters, digits and hyphens.
+
+    >>> slug("Euler / a.order")
+    'euler-a-order'
+    """
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:80]
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
@@ -184,26 +209,36 @@ def _entries(run: Run, folder: Path) -> Iterator[Entry]:
             detail = read_detail(folder, result)
         except RecordError as error:
             problem = str(error)
-        yield Entry(_anchor(result, taken), result, words.standing(result), detail, problem)
+        yield Entry(anchor(result, taken), result, words.standing(result), detail, problem)
 
 
-def _anchor(result: Result, taken: set[str]) -> str:
-    stem = re.sub(r"[^a-z0-9]+", "-", f"{result.suite} {result.case} {result.check}".lower()).strip("-")[:80]
-    anchor, number = f"r-{stem}", 1
-    while anchor in taken:
+def anchor(result: Result, taken: set[str]) -> str:
+    """The id of the result's place in the page, of which none in `taken` comes twice; it is added there.
+
+    Of several results of one check the one that stands worst has the id without a number.
+    """
+    stem = slug(f"{result.suite} {result.case} {result.check}")
+    name, number = f"r-{stem}", 1
+    while name in taken:
         number += 1
-        anchor = f"r-{stem}-{number}"
-    taken.add(anchor)
-    return anchor
+        name = f"r-{stem}-{number}"
+    taken.add(name)
+    return name
 
 
-def _shown(entry: Entry, limit: int) -> Shown:
-    if entry.detail is None:
-        return Shown(entry, None, [], None, None)
+def _plain(entries: Sequence[Entry], suites: Collection[str]) -> list[Entry]:
+    """The agreeing results of those suites, if they are many: those that need no card of their own."""
+    found = [entry for entry in entries if entry.standing == "agree" and entry.result.suite in suites]
+    return found if len(found) > PLAIN else []
+
+
+def _shown(entry: Entry, limit: int, *, short: bool) -> Shown:
+    if entry.detail is None or short:
+        return Shown(entry, short, None, [], None, None)
     taps = pick(entry.detail.taps, limit, first=entry.detail.first)
     drawn = chart(entry.detail, limit=min(limit, POINTS))
     found = diagnosis_shown(entry.detail.diagnosis, limit=limit)
-    return Shown(entry, drawn, taps, claims(entry.detail.further, limit=limit), found)
+    return Shown(entry, short, drawn, taps, claims(entry.detail.further, limit=limit), found)
 
 
 def _room(entries: Sequence[Entry]) -> float:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.parity.compare import Difference, Verdict, plain
+from harness.register import Row, explained
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,7 @@ class Outcome:
         order: how far it stays below the stated one).
     worst: which variant, step count or type showed the error. numbers: further figures for the report, by name.
     pairs: of the worst trace, every compared array. series: for the chart, steps -> error.
+    note: which checks the row cannot have, and why.
     """
 
     row: str
@@ -33,6 +35,7 @@ class Outcome:
     pairs: tuple[Difference, ...] = ()
     series: Mapping[int, float] = field(default_factory=dict)
     scale: float = 1.0
+    note: str = ""
 
     @property
     def subject(self) -> str:
@@ -55,6 +58,12 @@ class Outcome:
             return "nothing was compared" if not self.compared else f"the error is no number ({self.worst})"
         return f"{self.error:.3g}, where {self.limit:.3g} is allowed ({self.worst})"
 
+    def registered(self, rows: Sequence[Row]) -> tuple[str, ...]:
+        """The ids of those rows of the register that explain it; nothing explains an inconclusive one."""
+        if self.verdict is Verdict.INCONCLUSIVE:
+            return ()
+        return explained(self.error, rows, agrees=self.verdict is Verdict.AGREE)
+
     def metrics(self) -> dict[str, Any]:
         """The numbers of the result's line in the record."""
         return dict(plain({"error": self.error, "limit": self.limit, "scale": self.scale, **self.numbers}))
@@ -70,6 +79,7 @@ class Outcome:
             "series": {str(steps): error for steps, error in self.series.items()},
             "worst": self.worst,
             "compared": self.compared,
+            "note": self.note,
         }
         return dict(plain(values))
 

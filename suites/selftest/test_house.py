@@ -10,7 +10,13 @@ import pytest
 
 import harness
 
-NEEDS_A_FRAMEWORK = ("harness.adapters.pytorch", "harness.adapters.flax", "harness.adapters.jax")
+NEEDS_A_FRAMEWORK = (
+    "harness.adapters.pytorch",
+    "harness.adapters.flax",
+    "harness.adapters.jax",
+    "harness.adapters.diffusers",
+    "harness.adapters.k_diffusion.run",
+)
 
 MODULES = [
     module.name

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from harness.adapters.k_diffusion.needs import INSTALL
 from harness.adapters.sampling import Array, Call, Denoise, Draw, Level, Noise, Sampled
 from harness.errors import SpecError
 
@@ -44,12 +45,6 @@ def sampling() -> ModuleType:
     except ImportError as error:
         raise SpecError("k-diffusion", f"its sampling does not load: {error}", todo=INSTALL) from None
     return module
-
-
-INSTALL = (
-    "Install it without its dependencies, and the three it uses: "
-    "pip install --no-deps k-diffusion==0.1.1.post1; pip install scipy torchdiffeq torchsde."
-)
 
 
 @dataclass(frozen=True, slots=True)

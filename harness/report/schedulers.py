@@ -1,0 +1,234 @@
+"""The scheduler suite's section of the page: what is known of every sampler, and the known defects."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import RecordError
+from harness.report import words
+from harness.report.convergence import Curve, panels, series_of
+from harness.report.detail import read_document
+from harness.report.page import anchor, environment
+from harness.report.run import Result
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+FLOAT32 = 1e-5
+"""How far a sampler may be from its original in float32, where the result names no `limit32`: the suite's own gate."""
+
+PLANTED = "planted"
+"""The check of a fault that was planted: it says something of the suite and nothing of a sampler."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A figure and how it stands. anchor: of the result's place in the page. told: the figure in words."""
+
+    text: str
+    standing: words.Standing
+    anchor: str
+    told: str
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the table. check: whose results fill it. cell: a result's figure and standing, if it has one."""
+
+    name: str
+    check: str
+    cell: Callable[[Result], tuple[str, words.Standing] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """A row of the register that explains results. subjects: sampler and check of each."""
+
+    id: str
+    cause: str
+    where: str
+    remedy: str
+    proof: str
+    link: str
+    subjects: tuple[tuple[str, str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sampler:
+    """A row of the table. cells: one a column, None where the check was not made. note: why not. defects: ids."""
+
+    id: str
+    title: str
+    cells: tuple[Cell | None, ...]
+    note: str
+    defects: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """The results of a check without a column: how many stand how, and those that are not as they should be."""
+
+    check: str
+    counts: Mapping[words.Standing, int]
+    wrong: tuple[tuple[str, Cell], ...]
+
+
+def section(results: list[Result], folder: Path) -> Markup:
+    """The section of these results, whose files lie in `folder`; one that cannot be read is as if it were empty."""
+    from markupsafe import Markup
+
+    documents = [_document(folder, result) for result in results]
+    pairs = [(result, document) for result, document in zip(results, documents) if result.check != PLANTED]
+    planted = [result for result in results if result.check == PLANTED]
+    made = environment()
+    text = made.get_template("schedulers.html").render(
+        columns=COLUMNS,
+        samplers=samplers(pairs),
+        panels=panels(_curve(result, document) for result, document in pairs if result.check == "order"),
+        defects=defects(pairs),
+        others=[*_others([result for result, _ in pairs])],
+        planted=len(planted),
+        missed=[(result.title or result.case, anchor(result, set())) for result in planted if not _stands(result)],
+    )
+    return Markup(text)
+
+
+def samplers(pairs: Sequence[tuple[Result, Mapping[str, Any]]]) -> tuple[Sampler, ...]:
+    """A row for each case, in the order of the results, that has a result in one of the columns."""
+    found = []
+    checks = {column.check for column in COLUMNS}
+    for case in dict.fromkeys(result.case for result, _ in pairs if result.check in checks):
+        own = [(result, document) for result, document in pairs if result.case == case]
+        ids = [identity for result, _ in own for identity in result.registered]
+        notes = (str(document.get("note") or "") for _, document in own)
+        found.append(
+            Sampler(
+                id=case,
+                title=own[0][0].title or case,
+                cells=tuple(_cell(column, [result for result, _ in own]) for column in COLUMNS),
+                note=next(filter(None, notes), ""),
+                defects=tuple(dict.fromkeys(ids)),
+            )
+        )
+    return tuple(found)
+
+
+def defects(pairs: Sequence[tuple[Result, Mapping[str, Any]]]) -> tuple[Defect, ...]:
+    """Every row of the register that a result names, in that order, with what it says as far as the files tell."""
+    told: dict[str, Mapping[str, Any]] = {}
+    subjects: dict[str, list[tuple[str, str, str]]] = {}
+    for result, document in pairs:
+        register = document.get("register")
+        rows = [row for row in register if isinstance(row, Mapping)] if isinstance(register, list) else []
+        by_id = {str(row.get("id")): row for row in rows}
+        for identity in result.registered:
+            told[identity] = by_id.get(identity) or told.get(identity) or {"cause": result.reason}
+            subjects.setdefault(identity, []).append((result.title or result.case, result.check, anchor(result, set())))
+    return tuple(
+        Defect(
+            id=identity,
+            **{name: str(row.get(name) or "") for name in ("cause", "where", "remedy", "proof", "link")},
+            subjects=tuple(dict.fromkeys(subjects[identity])),
+        )
+        for identity, row in told.items()
+    )
+
+
+def _document(folder: Path, result: Result) -> Mapping[str, Any]:
+    try:
+        return read_document(folder, result)[1]
+    except RecordError:
+        # Why it cannot be read stands with the result.
+        return {}
+
+
+def _curve(result: Result, document: Mapping[str, Any]) -> Curve:
+    return Curve(
+        name=result.title or result.case,
+        anchor=anchor(result, set()),
+        standing=words.standing(result),
+        stated=result.number("stated"),
+        measured=result.number("order"),
+        series=series_of(document.get("series")),
+    )
+
+
+def _cell(column: Column, results: Sequence[Result]) -> Cell | None:
+    """The cell of the result that stands worst of those of the column's check; of equals, the largest error."""
+    cells = []
+    for result in sorted(results, key=lambda result: -(result.number("error") or 0.0)):
+        filled = column.cell(result) if result.check == column.check else None
+        if filled is not None:
+            text, standing = filled
+            told = f"{column.name}: {words.WORDS[standing]}, {text}"
+            cells.append(Cell(text, standing, anchor(result, set()), told))
+    return min(cells, key=lambda cell: words.STANDINGS.index(cell.standing), default=None)
+
+
+def _error(result: Result) -> tuple[str, words.Standing]:
+    return words.number(result.number("error")), words.standing(result)
+
+
+def _error32(result: Result) -> tuple[str, words.Standing] | None:
+    error = result.number("error32")
+    if error is None:
+        return None
+    text = words.number(error)
+    if math.isnan(error):
+        return text, "inconclusive"
+    if error <= (result.number("limit32") or FLOAT32):
+        return text, "agree"
+    return text, "registered" if words.standing(result) == "registered" else "diverge"
+
+
+def _order(result: Result) -> tuple[str, words.Standing]:
+    measured, stated = result.number("order"), result.number("stated")
+    if measured is None:
+        return _error(result)
+    text = "NaN" if math.isnan(measured) else f"{measured:.2f}"
+    return (text if stated is None else f"{text} of {stated:g}"), words.standing(result)
+
+
+def _moments(result: Result) -> tuple[str, words.Standing]:
+    mean, covariance = result.number("mean"), result.number("covariance")
+    if mean is None or covariance is None:
+        return _error(result)
+    return f"{words.number(mean)}, {words.number(covariance)}", words.standing(result)
+
+
+def _others(results: Sequence[Result]) -> list[Others]:
+    known = {column.check for column in COLUMNS}
+    found = []
+    for check in sorted({result.check for result in results} - known):
+        of_check = [result for result in results if result.check == check]
+        standings = [words.standing(result) for result in of_check]
+        counts = {name: standings.count(name) for name in words.STANDINGS if name in standings}
+        wrong = [
+            (
+                result.title or result.case,
+                Cell(words.number(result.number("error")), standing, anchor(result, set()), ""),
+            )
+            for result, standing in zip(of_check, standings)
+            if not _stands(result)
+        ]
+        found.append(Others(check, counts, tuple(wrong)))
+    return found
+
+
+def _stands(result: Result) -> bool:
+    return words.standing(result) in ("agree", "registered")
+
+
+COLUMNS = (
+    Column("Original, float64", "original", _error),
+    Column("Original, float32", "original", _error32),
+    Column("Order", "order", _order),
+    Column("Mean, covariance", "moments", _moments),
+    Column("Oracle loop", "oracle", _error),
+    Column("Grid", "grid", _error),
+    Column("Flax twin", "twin", _error),
+)
