@@ -18,8 +18,8 @@ from harness.report.run import Result
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-FLOAT32 = 1e-5
-"""How far a sampler may be from its original in float32, where the result names no `limit32`: the suite's own gate."""
+GATES = {64: 1e-12, 32: 1e-5}
+"""How far a sampler may be from its original, by the bits of the type: the gates of `harness.schedulers.agreement`."""
 
 PLANTED = "planted"
 """The check of a fault that was planted: it says something of the suite and nothing of a sampler."""
@@ -84,10 +84,11 @@ def section(results: list[Result], folder: Path) -> Markup:
     documents = [_document(folder, result) for result in results]
     pairs = [(result, document) for result, document in zip(results, documents) if result.check != PLANTED]
     planted = [result for result in results if result.check == PLANTED]
+    columns = [column for column in COLUMNS if any(column.cell(result) for result in _of(column, results))]
     made = environment()
     text = made.get_template("schedulers.html").render(
-        columns=COLUMNS,
-        samplers=samplers(pairs),
+        columns=columns,
+        samplers=samplers(pairs, columns),
         panels=panels(_curve(result, document) for result, document in pairs if result.check == "order"),
         defects=defects(pairs),
         others=[*_others([result for result, _ in pairs])],
@@ -97,10 +98,10 @@ def section(results: list[Result], folder: Path) -> Markup:
     return Markup(text)
 
 
-def samplers(pairs: Sequence[tuple[Result, Mapping[str, Any]]]) -> tuple[Sampler, ...]:
+def samplers(pairs: Sequence[tuple[Result, Mapping[str, Any]]], columns: Sequence[Column]) -> tuple[Sampler, ...]:
     """A row for each case, in the order of the results, that has a result in one of the columns."""
     found = []
-    checks = {column.check for column in COLUMNS}
+    checks = {column.check for column in columns}
     for case in dict.fromkeys(result.case for result, _ in pairs if result.check in checks):
         own = [(result, document) for result, document in pairs if result.case == case]
         ids = [identity for result, _ in own for identity in result.registered]
@@ -109,7 +110,7 @@ def samplers(pairs: Sequence[tuple[Result, Mapping[str, Any]]]) -> tuple[Sampler
             Sampler(
                 id=case,
                 title=own[0][0].title or case,
-                cells=tuple(_cell(column, [result for result, _ in own]) for column in COLUMNS),
+                cells=tuple(_cell(column, [result for result, _ in own]) for column in columns),
                 note=next(filter(None, notes), ""),
                 defects=tuple(dict.fromkeys(ids)),
             )
@@ -160,8 +161,8 @@ def _curve(result: Result, document: Mapping[str, Any]) -> Curve:
 def _cell(column: Column, results: Sequence[Result]) -> Cell | None:
     """The cell of the result that stands worst of those of the column's check; of equals, the largest error."""
     cells = []
-    for result in sorted(results, key=lambda result: -(result.number("error") or 0.0)):
-        filled = column.cell(result) if result.check == column.check else None
+    for result in sorted(_of(column, results), key=lambda result: -(result.number("error") or 0.0)):
+        filled = column.cell(result)
         if filled is not None:
             text, standing = filled
             told = f"{column.name}: {words.WORDS[standing]}, {text}"
@@ -169,20 +170,25 @@ def _cell(column: Column, results: Sequence[Result]) -> Cell | None:
     return min(cells, key=lambda cell: words.STANDINGS.index(cell.standing), default=None)
 
 
+def _of(column: Column, results: Sequence[Result]) -> list[Result]:
+    return [result for result in results if result.check == column.check]
+
+
 def _error(result: Result) -> tuple[str, words.Standing]:
     return words.number(result.number("error")), words.standing(result)
 
 
-def _error32(result: Result) -> tuple[str, words.Standing] | None:
-    error = result.number("error32")
+def _in_type(result: Result, bits: int) -> tuple[str, words.Standing] | None:
+    """The error in one type, which is judged by itself: a result's verdict is that of both."""
+    error, standing = result.number(f"error{bits}"), words.standing(result)
     if error is None:
         return None
     text = words.number(error)
     if math.isnan(error):
         return text, "inconclusive"
-    if error <= (result.number("limit32") or FLOAT32):
-        return text, "agree"
-    return text, "registered" if words.standing(result) == "registered" else "diverge"
+    if error <= GATES[bits]:
+        return text, "mended" if standing == "mended" else "agree"
+    return text, "registered" if standing == "registered" else "diverge"
 
 
 def _order(result: Result) -> tuple[str, words.Standing]:
@@ -194,10 +200,10 @@ def _order(result: Result) -> tuple[str, words.Standing]:
 
 
 def _moments(result: Result) -> tuple[str, words.Standing]:
-    mean, covariance = result.number("mean"), result.number("covariance")
-    if mean is None or covariance is None:
+    mean, variance = result.number("mean"), result.number("variance")
+    if mean is None or variance is None:
         return _error(result)
-    return f"{words.number(mean)}, {words.number(covariance)}", words.standing(result)
+    return f"{words.number(mean)}, {words.number(variance)}", words.standing(result)
 
 
 def _others(results: Sequence[Result]) -> list[Others]:
@@ -224,10 +230,10 @@ def _stands(result: Result) -> bool:
 
 
 COLUMNS = (
-    Column("Original, float64", "original", _error),
-    Column("Original, float32", "original", _error32),
+    Column("Original, float64", "original", lambda result: _in_type(result, 64)),
+    Column("Original, float32", "original", lambda result: _in_type(result, 32)),
     Column("Order", "order", _order),
-    Column("Mean, covariance", "moments", _moments),
+    Column("Mean, variance", "moments", _moments),
     Column("Oracle loop", "oracle", _error),
     Column("Grid", "grid", _error),
     Column("Flax twin", "twin", _error),

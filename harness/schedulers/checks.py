@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from harness.schedulers.agreement import agreement
 from harness.schedulers.moments import moments
@@ -27,7 +28,7 @@ def names_of(row: Row) -> tuple[str, ...]:
 
 def check(row: Row, name: str, table: Table, *, slow: bool = False) -> Outcome:
     """The outcome of the check called `name` on the row, over the variants that slow or quick tests try."""
-    return CHECKS[name](row, table, slow)
+    return replace(CHECKS[name](row, table, slow), note=row.note)
 
 
 def _original(row: Row, table: Table, slow: bool) -> Outcome:

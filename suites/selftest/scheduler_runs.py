@@ -58,7 +58,9 @@ def ordered(
 
 def sample(folder: Path) -> Path:
     """A run with every kind of cell: agreeing, registered, failing, unknown and not applicable."""
-    good, bad, moments = {"error32": 2e-6}, {"error32": 0.4}, {"mean": 2e-16, "covariance": 3e-15}
+    good, bad = {"error64": 1e-14, "error32": 2e-6}, {"error64": 0.4, "error32": 0.4}
+    mixed, unknown = {"error64": 1e-14, "error32": 2e-4}, {"error64": float("nan"), "error32": 2e-4}
+    moments = {"mean": 2e-16, "variance": 3e-15}
     lines = [
         line(folder, outcome("euler", "original", title="Euler", numbers=good)),
         line(folder, ordered("euler", 1.004, 1, title="Euler")),
@@ -69,8 +71,8 @@ def sample(folder: Path) -> Path:
         line(folder, outcome("dpmpp-3m-sde", "moments", title="DPM++ 3M SDE", numbers=moments)),
         line(folder, ordered("deis", 1.1, 3, title="DEIS", note="k-diffusion has no DEIS."), "deis-order", "deis-grid"),
         line(folder, ordered("heun", 1.4, 2, title="Heun")),
-        line(folder, outcome("heun", "original", float("nan"), title="Heun", numbers={"error32": 2e-4})),
-        line(folder, outcome("lms", "original", title="LMS", numbers={"error32": 2e-4}), "lms-mended"),
+        line(folder, outcome("heun", "original", float("nan"), title="Heun", numbers=unknown)),
+        line(folder, outcome("lms", "original", title="LMS", numbers=mixed), "lms-mended"),
         line(folder, outcome("heun", "properties", 1, 0, title="Heun")),
         line(folder, outcome("euler", "properties", 0, 0, title="Euler")),
         line(folder, outcome("euler-sign", "planted", 0, 0, title="Euler with a wrong sign")),

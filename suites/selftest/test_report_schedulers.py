@@ -13,7 +13,7 @@ from harness.report import finish
 from harness.report.convergence import BOTTOM, LABEL_STEP, TOP, Curve, panels
 from harness.report.page import SIZE, page
 from harness.report.run import read_run
-from harness.report.schedulers import samplers, section
+from harness.report.schedulers import COLUMNS, samplers, section
 from suites.selftest.report_runs import HOSTILE, result, write_run
 from suites.selftest.scheduler_runs import REMEDY, line, ordered, outcome, sample
 from suites.selftest.test_report_page import outside, parse
@@ -58,11 +58,16 @@ class TestTable:
             line(tmp_path, outcome(row, "grid", error), test=f"{row}{error}") for row in errors for error in errors[row]
         ]
         found = cells(made(write_run(tmp_path, *lines)))
-        assert (found["a"][5], found["b"][5]) == ("✗diverge 0.5", "✓agree 1e-13")
+        assert (found["a"][0], found["b"][0]) == ("✗diverge 0.5", "✓agree 1e-13")
 
-    def test_the_gate_in_float32_can_be_named(self, tmp_path: Path) -> None:
-        one = outcome("a", "original", numbers={"error32": 2e-4, "limit32": 1e-3})
-        assert cells(made(write_run(tmp_path, line(tmp_path, one))))["a"][1] == "✓agree 2e-4"
+    def test_each_type_is_judged_by_its_own_gate(self, tmp_path: Path) -> None:
+        one = outcome("a", "original", 2e-4, 1e-5, numbers={"error64": 1e-13, "error32": 2e-4})
+        found = cells(made(write_run(tmp_path, line(tmp_path, one, "in-float32"))))
+        assert found["a"][:2] == ["✓agree 1e-13", "§registered 2e-4"]
+
+    def test_a_column_without_a_result_is_left_out(self, tmp_path: Path) -> None:
+        html = made(write_run(tmp_path, line(tmp_path, outcome("a", "grid"))))
+        assert re.findall(r'<th scope="col"[^>]*>([^<]+)', html) == ["Sampler", "Grid", "Known defects"]
 
     def test_every_link_leads_to_its_place_in_the_page(self, tmp_path: Path) -> None:
         finish(sample(tmp_path), sections=SECTIONS)
@@ -125,7 +130,7 @@ class TestDefects:
         bare = result("test_it[euler]", "inconclusive", suite="schedulers", check="run", metrics={}, reason=HOSTILE)
         odd = result("euler", suite="schedulers", check="order", metrics={"order": "nan", "stated": "x"})
         html = made(write_run(tmp_path, bare, odd))
-        assert cells(html)["euler"][2] == "✓agree NaN"
+        assert cells(html)["euler"] == ["✓agree NaN", ""]
         assert "run: ? 1 inconclusive; ?inconclusive test_it[euler]" in parse(html).text
 
     def test_hostile_text_is_text(self, tmp_path: Path) -> None:
@@ -209,4 +214,4 @@ class TestSize:
 def test_rows_stand_in_the_order_of_the_results(tmp_path: Path) -> None:
     names = ["b", "a", "c"]
     run = read_run(write_run(tmp_path, *(line(tmp_path, outcome(name, "grid")) for name in names)))
-    assert [sampler.id for sampler in samplers([(one, {}) for one in run.results])] == names
+    assert [sampler.id for sampler in samplers([(one, {}) for one in run.results], COLUMNS)] == names
