@@ -11,7 +11,7 @@ import numpy as np
 from harness.adapters.sampling import Array, Sampled
 from harness.parity.compare import Difference, compare
 from harness.schedulers.drive import BATCH, Pair, noises, run_pair
-from harness.schedulers.exact import TWO_BUMPS
+from harness.schedulers.exact import TWO_BUMPS, constant_noise
 from harness.schedulers.outcome import Outcome, worst_of
 from harness.schedulers.rows import Row, Variant
 from harness.tolerance import Tolerance
@@ -28,16 +28,16 @@ def agreement(row: Row, variants: Sequence[Variant], *, seed: int = 0) -> Outcom
     return replace(worst_of(list(worst.values())), numbers=numbers, compared=sum(map(len, found.values())))
 
 
-def trace_pairs(pair: Pair, *, limit: float, lead: int = 0) -> tuple[Difference, ...]:
+def trace_pairs(pair: Pair, *, limit: float, lead: int = 0, calls: bool = True) -> tuple[Difference, ...]:
     """Both runs, call by call: the noise level and the sample that the model saw, and last the final sample.
 
     limit: of the error of an array, relative to the largest sample so far with the data at their own size (x / alpha),
         since the rounding of a sample stays in all that follow; or to 1 where that is smaller.
-    lead: how many calls are compared, and the final sample not; 0 for all.
+    lead: how many calls are compared, and the final sample not; 0 for all. calls: whether calls are compared at all.
     """
     tables = [_table(side, lead) for side in (pair.reference, pair.port)]
     sizes = _sizes(pair.reference)
-    names = dict.fromkeys(name for table in tables for name in table)
+    names = dict.fromkeys(name for table in tables for name in table if calls or name == FINAL)
     found = []
     for name in names:
         reference, port = (table.get(name, ABSENT) for table in tables)
@@ -46,6 +46,7 @@ def trace_pairs(pair: Pair, *, limit: float, lead: int = 0) -> tuple[Difference,
     return tuple(found)
 
 
+FINAL = "final sample"
 ABSENT = np.zeros((0,))
 """In the place of a call that one side does not make: another shape than any sample's, so it diverges."""
 
@@ -55,15 +56,16 @@ def _table(side: Sampled, lead: int) -> dict[str, Array]:
     for number, call in enumerate(side.calls[: lead or None], start=1):
         found[f"call {number}: level"] = np.array([call.level.alpha, call.level.sigma])
         found[f"call {number}: sample"] = call.sample
-    return found if lead else {**found, "final sample": side.final}
+    return found if lead else {**found, FINAL: side.final}
 
 
 def _one(row: Row, variant: Variant, *, wide: bool, seed: int) -> Outcome:
     recipe = row.recipe(variant, wide=wide)
     shape = (BATCH, TWO_BUMPS.means.shape[1])
     start = np.random.default_rng(seed).standard_normal(shape)
-    pair = run_pair(row, recipe, TWO_BUMPS.denoise, noises(4 * recipe.steps + 8, shape, seed=seed + 1), start)
-    pairs = trace_pairs(pair, limit=GATES[wide], lead=row.lead)
+    denoise = constant_noise(start) if row.constant_noise else TWO_BUMPS.denoise
+    pair = run_pair(row, recipe, denoise, noises(4 * recipe.steps + 8, shape, seed=seed + 1), start)
+    pairs = trace_pairs(pair, limit=GATES[wide], lead=row.lead, calls=not row.constant_noise)
     return Outcome(
         row=row.id,
         check="original",
@@ -88,7 +90,7 @@ def _sizes(reference: Sampled) -> dict[str, float]:
             size = max(size, float(np.abs(call.sample).max()) / call.level.alpha)
         sizes[f"call {number}: level"] = max(1.0, call.level.sigma)
         sizes[f"call {number}: sample"] = size
-    return {**sizes, "final sample": size}
+    return {**sizes, FINAL: size}
 
 
 def _error(pairs: Sequence[Difference], sizes: Mapping[str, float]) -> float:

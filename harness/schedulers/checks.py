@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
+from harness.errors import HarnessError
 from harness.schedulers.agreement import agreement
+from harness.schedulers.alone import original_order
 from harness.schedulers.moments import moments
 from harness.schedulers.oracle import oracle_loop
 from harness.schedulers.order import order_of, weak_order_of
@@ -14,9 +17,9 @@ from harness.schedulers.rows import Row, Table
 
 
 def names_of(row: Row) -> tuple[str, ...]:
-    """The checks that a row allows: original, moments, order, oracle; none for a row without a scheduler."""
+    """The checks that a row allows: original, moments, order, oracle; for a row without a scheduler, its order."""
     if not row.scheduler:
-        return ()
+        return ("order",) if row.order else ()
     allowed = {
         "original": bool(row.original or row.formula),
         "moments": row.stochastic and bool(row.original or row.formula),
@@ -27,8 +30,18 @@ def names_of(row: Row) -> tuple[str, ...]:
 
 
 def check(row: Row, name: str, table: Table, *, slow: bool = False) -> Outcome:
-    """The outcome of the check called `name` on the row, over the variants that slow or quick tests try."""
-    return replace(CHECKS[name](row, table, slow), note=row.note)
+    """The outcome of the check called `name` on the row, over the variants that slow or quick tests try.
+
+    A scheduler that raises has an infinite error, and its message is the outcome's reason.
+    """
+    try:
+        return replace(CHECKS[name](row, table, slow), note=row.note)
+    except HarnessError:
+        raise
+    except Exception as error:
+        said = f"it raised {type(error).__name__}: {error}"
+        port = f"{row.scheduler}, {row.steps} steps"
+        return Outcome(row.id, name, row.sampler, "a run that ends", port, math.inf, 0.0, worst=said, compared=1)
 
 
 def _original(row: Row, table: Table, slow: bool) -> Outcome:
@@ -42,6 +55,8 @@ def _moments(row: Row, table: Table, slow: bool) -> Outcome:
 
 
 def _order(row: Row, _table: Table, _slow: bool) -> Outcome:
+    if not row.scheduler:
+        return original_order(row)
     return weak_order_of(row) if row.weak else order_of(row)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.adapters.sampling import Array, Level
+from harness.adapters.sampling import Array, Denoise, Level
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,11 @@ class Mixture:
             state = solve_ivp(slope, ends, state, method="DOP853", rtol=1e-13, atol=1e-14).y[:, -1]
             found.append(state.reshape(shape) * end.alpha)
         return found
+
+
+def constant_noise(noise: Array) -> Denoise:
+    """A model that says of every sample that it holds this noise, (batch, width), whatever the sample."""
+    return lambda sample, level: (sample - level.sigma * noise) / level.alpha
 
 
 NORMAL = Gaussian(mean=np.array([0.3, -0.7, 1.1]), deviation=np.array([0.5, 1.0, 1.7]))

@@ -110,7 +110,8 @@ def _ddpm(tape: _Tape, number: int, sample: Array) -> Array:
     here, there = tape.ends(number)
     data = tape.call(sample, here)
     kept = (here.alpha / there.alpha) ** 2
-    added = 1 - kept
+    # 1 - kept, from the levels: near the data 1 - kept itself would lose its digits.
+    added = here.sigma**2 - kept * there.sigma**2
     mean = (there.alpha * added * data + math.sqrt(kept) * there.sigma**2 * sample) / here.sigma**2
     if there.sigma == 0:
         return np.asarray(mean)

@@ -44,7 +44,7 @@ def _one(row: Row, variant: Variant, *, seed: int) -> Outcome:
         title=row.sampler,
         reference="the sample it started from",
         port=f"{recipe.name}, {recipe.steps} steps",
-        error=error if finite else float("nan"),
+        error=error if finite else float("inf"),
         limit=GATE,
         worst=f"{variant.id}, {recipe.steps} steps",
         compared=1,

@@ -62,10 +62,11 @@ def order_of(row: Row, *, recipe: Recipe | None = None, seed: int = 0) -> Outcom
     measured = Measured(
         {count: final_error(row, replace(made, steps=count, options=options), seed=seed) for count in steps}
     )
-    return _outcome(row, measured, row.order, made)
+    return outcome_of(row, measured, row.order, _words(made))
 
 
-def _outcome(row: Row, measured: Measured, stated: float, made: Recipe) -> Outcome:
+def outcome_of(row: Row, measured: Measured, stated: float, port: str) -> Outcome:
+    """The measured order of what `port` says, against the stated one; infinitely below where an error is no number."""
     finite = all(map(math.isfinite, measured.errors.values()))
     order = measured.order if finite else math.nan
     steps = sorted(measured.errors)
@@ -74,8 +75,8 @@ def _outcome(row: Row, measured: Measured, stated: float, made: Recipe) -> Outco
         check="order",
         title=row.sampler,
         reference=f"order {stated:g}, as stated",
-        port=f"{made.name}({', '.join(f'{name}={value!r}' for name, value in made.options.items())})",
-        error=max(0.0, stated - order) if finite else math.nan,
+        port=port,
+        error=max(0.0, stated - order) if finite else math.inf,
         limit=SHORTFALL,
         worst=f"order {order:.2f} between {steps[-2]} and {steps[-1]} steps, {stated:g} stated",
         compared=len(steps),
@@ -96,7 +97,7 @@ def weak_order_of(row: Row) -> Outcome:
     options = {**made.options, **(ORDER_OPTIONS if row.order_options is None else row.order_options)}
     made = replace(made, options=options)
     measured = Measured({count: _marginal_error(row, replace(made, steps=count)) for count in steps})
-    return _outcome(row, measured, row.weak, made)
+    return outcome_of(row, measured, row.weak, _words(made))
 
 
 def _marginal_error(row: Row, recipe: Recipe) -> float:
@@ -148,3 +149,7 @@ def slopes(errors: Mapping[int, float]) -> Sequence[float]:
     return [
         math.log(first[1] / second[1]) / math.log(second[0] / first[0]) for first, second in itertools.pairwise(pairs)
     ]
+
+
+def _words(made: Recipe) -> str:
+    return f"{made.name}({', '.join(f'{name}={value!r}' for name, value in made.options.items())})"

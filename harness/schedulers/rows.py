@@ -42,6 +42,8 @@ class Row:
     history: steps at the start, or below 1 the share of all, whose samples are made exact while the order is measured.
     stochastic: whether it adds noise, so that its mean and covariance are compared too.
     oracle: whether it ends at the sample if the model is always right. note: why something is not compared.
+    constant_noise: whether the original is compared on a model that says the same noise of every sample, and then by
+        its final sample alone.
     edits: changes to the scheduler's source, made in a copy.
     """
 
@@ -70,6 +72,7 @@ class Row:
     stochastic: bool = False
     oracle: bool = True
     note: str = ""
+    constant_noise: bool = False
     edits: tuple[Replaced, ...] = ()
 
     def recipe(self, variant: Variant | None = None, *, wide: bool = True) -> Recipe:
