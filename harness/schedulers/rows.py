@@ -86,11 +86,20 @@ class Row:
 
 
 @specification
+class Without:
+    """Schedulers of which no claim is made, and why."""
+
+    schedulers: tuple[str, ...]
+    reason: str
+
+
+@specification
 class Table:
-    """All rows and variants of a file."""
+    """All rows and variants of a file, and the schedulers that have no row."""
 
     row: tuple[Row, ...]
     variant: tuple[Variant, ...] = ()
+    without: tuple[Without, ...] = ()
 
     def named(self, id: str) -> Row:  # noqa: A002
         """The row of that id.

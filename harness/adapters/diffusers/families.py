@@ -168,6 +168,24 @@ def _data(scheduler: Any, level: Level) -> float:
     return 1.0 / math.hypot(scheduler.config.sigma_data, level.sigma)
 
 
+def _before(scheduler: Any, _number: int, timestep: float) -> Level:
+    """Of a scheme that goes to the timestep that the model is told, from the one before."""
+    earlier = int(timestep) - scheduler.config.num_train_timesteps // scheduler.num_inference_steps
+    return _of_product(float(scheduler.alphas_cumprod[earlier] if earlier >= 0 else scheduler.initial_alpha_cumprod))
+
+
+def _arc(scheduler: Any, index: int) -> Level:
+    """X = cos(t) x0 + sin(t) noise, for noise of the data's deviation (Lu and Song, arXiv:2410.11081, section 3)."""
+    time = float(scheduler.timesteps[index])
+    return Level(math.cos(time), math.sin(time) * scheduler.config.sigma_data)
+
+
+def _arc_velocity(_scheduler: Any, sample: Array, denoised: Array, level: Level) -> Array:
+    """F of x0 = cos(t) x - sin(t) F."""
+    output: Array = (level.alpha * sample - denoised) / math.sqrt(1.0 - level.alpha**2)
+    return output
+
+
 def _angle(scheduler: Any, index: int) -> Level:
     return Level(float(scheduler.alphas[index]), float(scheduler.betas[index]))
 
@@ -215,4 +233,9 @@ FAMILIES: dict[str, Family] = {
     ),
     "CMStochasticIterativeScheduler": _indexed(_exploding, _data, _consistent),
     "IPNDMScheduler": _indexed(_angle, _whole, _velocity),
+    "LTXEulerAncestralRFScheduler": _indexed(_straight, _whole, _flow_velocity),
+    "SCMScheduler": _indexed(_arc, _whole, _arc_velocity),
+    "DDIMInverseScheduler": Family(
+        _before, lambda scheduler: _at_timestep(scheduler, float(scheduler.timesteps[-1])), _whole, predicted
+    ),
 }

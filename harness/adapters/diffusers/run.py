@@ -38,7 +38,7 @@ class Scheduler:
     def timesteps(self) -> tuple[float, ...]:
         """What the model is told, call by call."""
         with float64(self.recipe.wide):
-            return tuple(map(float, self.made().timesteps[self.recipe.begin :]))
+            return tuple(map(float, told(self.made())[self.recipe.begin :]))
 
     def trained(self, timestep: int) -> Level:
         """The level of a timestep of the training schedule, where that is one of cumulative products."""
@@ -67,7 +67,7 @@ class Scheduler:
         with float64(self.recipe.wide), drawing(self.made(), noise) as (scheduler, draws):
             family, levels = family_of(scheduler), self._read(scheduler)
             sample = torch.from_numpy(np.asarray(start)).to(kind)
-            for number, timestep in enumerate(scheduler.timesteps[self.recipe.begin :]):
+            for number, timestep in enumerate(told(scheduler)[self.recipe.begin :]):
                 level = levels[number]
                 scaled = (
                     scheduler.scale_model_input(sample, timestep) if hasattr(scheduler, "scale_model_input") else sample
@@ -76,8 +76,8 @@ class Scheduler:
                 denoised = denoise(seen, level)
                 calls.append(Call(float(timestep), level, seen, denoised))
                 output = torch.from_numpy(family.output(scheduler, seen, denoised, level)).to(kind)
-                told = {**self.recipe.arguments, **further(scheduler, number)}
-                sample = scheduler.step(output, timestep, sample, **told).prev_sample
+                given = {**self.recipe.arguments, **further(scheduler, number)}
+                sample = scheduler.step(output, timestep, sample, **given).prev_sample
                 if replace is not None:
                     there = sample.numpy().astype(np.float64)
                     sample = torch.from_numpy(replace(number, there, levels[number + 1])).to(kind)
@@ -86,13 +86,18 @@ class Scheduler:
 
     def _read(self, scheduler: Any) -> tuple[Level, ...]:
         family = family_of(scheduler)
-        levels = [family.level(scheduler, number, float(t)) for number, t in enumerate(scheduler.timesteps)]
+        levels = [family.level(scheduler, number, float(t)) for number, t in enumerate(told(scheduler))]
         return (*levels[self.recipe.begin :], family.last(scheduler))
 
 
 def _callable(name: str, value: Any) -> Any:
     """An option as the constructor takes it: a number for `tau_func`, a function of time, is that constant."""
     return (lambda _time: value) if name == "tau_func" and isinstance(value, (int, float)) else value
+
+
+def told(scheduler: Any) -> Any:
+    """The timesteps for which a pipeline calls the model; SCM's list ends with the one that comes out."""
+    return scheduler.timesteps[:-1] if type(scheduler).__name__ == "SCMScheduler" else scheduler.timesteps
 
 
 def further(scheduler: Any, number: int) -> dict[str, Any]:
