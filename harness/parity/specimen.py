@@ -112,8 +112,9 @@ def _taken(
         if first is None:
             continue
         # Whether it can be built is known without a run.
-        if why := _side(sides[1], name, given, inputs, first.port, states[1]).why_not:
-            reasons[f"{shown}: {why}"] = None
+        port = _side(sides[1], name, given, inputs, first.port, states[1])
+        if port.why_not:
+            reasons[f"{shown}: {port.why_not}"] = None
             continue
         if not name or any(call.caller == name for call in view.fed.values()):
             # The outputs of what is inside it were replaced in that run: it is run once more with its own.
@@ -123,7 +124,8 @@ def _taken(
             reasons[f"the fault does not show in the output of {shown}"] = None
             continue
         leaf = found[0]
-        port = _side(sides[1], name, given, inputs, leaf.port, states[1])
+        if leaf.port != first.port:
+            port = _side(sides[1], name, given, inputs, leaf.port, states[1])
         reference = _side(sides[0], pair.name, ours.inputs, inputs, leaf.reference, states[0])
         both = _with_makers(reference, sides[0], inputs, states[0], view.reference, pair.name), port
         right = np.array(leaf.bring(ours.outputs[leaf.reference]))

@@ -49,12 +49,19 @@ def _beyond_rounding(
     handed: Found,
     moved: Moved,
 ) -> tuple[dict[str, tuple[Leaf, Apart]], dict[str, tuple[Leaf, Apart]]]:
-    """Without those that rounding what a side has stored for itself explains."""
+    """Without those that rounding what a side has stored for itself explains.
+
+    Draws of it are made until all that may be rounding is explained: what is larger, no draw explains.
+    """
     effect: dict[tuple[str, str], float] = {}
     itself = (
         {name: _arrays(call.inputs) for name, call in view.reference.items() if name},
         {name: call.outputs for name, call in view.reference.items() if name},
     )
+
+    def kept(found: Found, what: str) -> dict[str, tuple[Leaf, Apart]]:
+        return {name: each for name, each in found.items() if each[1].error > FACTOR * effect.get((what, name), 0.0)}
+
     for seed in range(DRAWS):
         states = moved(seed)
         try:
@@ -79,11 +86,10 @@ def _beyond_rounding(
                 ]
                 size = max(distance(one, other, view.masks).error for one, other in both)
                 effect[what, name] = max(effect.get((what, name), 0.0), size)
-
-    def kept(found: Found, what: str) -> dict[str, tuple[Leaf, Apart]]:
-        return {name: each for name, each in found.items() if each[1].error > FACTOR * effect.get((what, name), 0.0)}
-
-    return kept(own, "own"), kept(handed, "handed")
+        left = kept(own, "own"), kept(handed, "handed")
+        if all(apart.relative >= ROUNDING for each in left for _, apart in each.values()):
+            break
+    return left
 
 
 def _arrays(leaves: Leaves) -> dict[str, Array]:

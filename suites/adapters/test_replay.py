@@ -155,3 +155,40 @@ def test_what_is_written_to_afterwards_and_told_again_is_told_as_it_was():
     calls = watched(model)
     first, last = calls["first"].outputs[""], calls["last"].inputs["input"]
     np.testing.assert_allclose(last - first, X["x"], rtol=1e-12)
+
+
+def test_one_trace_serves_all_runs_of_a_flax_model_but_those_with_other_shapes():
+    jax = pytest.importorskip("jax")
+    linen = pytest.importorskip("flax.linen")
+    traced = []
+
+    class Mean(linen.Module):
+        @linen.compact
+        def __call__(self, x):
+            traced.append(x.shape)
+            return x.mean(0)
+
+    class Net(linen.Module):
+        @linen.compact
+        def __call__(self, x):
+            return linen.Dense(2)(Mean()(linen.Dense(4)(x)))
+
+    model = Net()
+    side = adapt((model, model.init(jax.random.key(0), X["x"])))
+    traced.clear()
+
+    def output(**changes):
+        found = {}
+        side.replay(X, lambda call: found.__setitem__(call.name, call), **changes)
+        return found[""].outputs[""]
+
+    plain = output()
+    fed = output(feed={"Mean_0": {"x": np.ones((3, 4))}})
+    np.testing.assert_allclose(output(graft={"Mean_0": {"": np.ones(4)}}), fed)
+    np.testing.assert_array_equal(output(), plain)
+    assert traced == [(3, 4)]
+    np.testing.assert_allclose(output(feed={"Mean_0": {"x": np.ones((5, 4))}}), fed)
+    np.testing.assert_allclose(
+        output(feed={"Mean_0": {"x": np.full((5, 4), 2.0)}}, graft={"Mean_0": {"": np.ones(4)}}), fed
+    )
+    assert traced[1:] == [(5, 4)] * 2

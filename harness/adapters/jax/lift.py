@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import Literal
 
+from harness.adapters.jax.stepwise import MARK, bound, mark
 from harness.adapters.rounding import half_units
 
 SHORT = ("float16", "bfloat16", "float32", "complex64")
@@ -85,13 +86,10 @@ class Lift:
                 jnp.asarray(value, variable.aval.dtype)
                 for value, variable in zip(arguments, equation.invars, strict=True)
             ]
-        found = equation.primitive.get_bind_params(
-            {key: _lifted(value) if key.endswith(TYPES) else value for key, value in parameters.items()}
-        )
-        # A pair (functions, parameters) before JAX 0.9, the parameters alone since then.
-        functions, parameters = found if isinstance(found, tuple) else ((), found)
-        results = equation.primitive.bind(*functions, *arguments, **parameters)
-        results = list(results) if equation.primitive.multiple_results else [results]
+        if name == MARK:  # what stands there instead has the lifted type
+            arguments = [jnp.asarray(value, _lifted(value.dtype)) for value in arguments]
+        lifted = {key: _lifted(value) if key.endswith(TYPES) else value for key, value in parameters.items()}
+        results = bound(equation.primitive, arguments, lifted)
         if any(_is_short(result) for result in results):
             self.islands[name] += 1
         return results
@@ -145,8 +143,10 @@ class Lift:
             return exact
         key, size = self._noise
         unit = half_units(np.asarray(value).astype(np.float64), eps_of(dtype))
-        part = UNIFORM(jax.random.fold_in(key, self.constants), exact.shape, np.float64, -1.0, 1.0)
-        return exact + size * unit * part
+        # An array, and a mark: so the pieces that move tables are alike, and one is compiled.
+        number = jnp.asarray(np.array([self.constants]))[0]
+        part = UNIFORM(jax.random.fold_in(key, number), exact.shape, np.float64, -1.0, 1.0)
+        return mark(exact + size * unit * part, f"table {self.constants}")
 
 
 def _was_short(value: Any) -> bool:

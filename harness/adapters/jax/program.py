@@ -13,8 +13,9 @@ import numpy as np
 
 from harness.adapters.jax.arrays import collect, to_jax, to_numpy, view
 from harness.adapters.jax.lift import SHORT, Lift
-from harness.adapters.jax.replay import Backwards, Said, Watch, Watches, divided, trace_of
-from harness.adapters.jax.wide import wide, widened
+from harness.adapters.jax.replay import Backwards, Said, Watch, Watches, divided, instead_of, is_array, trace_of
+from harness.adapters.jax.stepwise import QUICK, stepwise
+from harness.adapters.jax.wide import wide, widened, widening
 from harness.adapters.leaves import is_shared, named_outputs
 from harness.adapters.protocols import (
     LEARNING_RATE,
@@ -225,16 +226,36 @@ class Program:
         *,
         training: bool,
     ) -> None:
-        """Hand every call to `meet`, computed in float64 inside one compiled program."""
-        weights, (arrays, fixed) = self.widened(state), split(inputs)
+        """Hand every call to `meet`, computed in float64, one operation after the other."""
         feed, graft = ({name: to_jax(leaves) for name, leaves in each.items()} for each in (feed, graft))
+        given = (noise(state), widening(self.weights, state), inputs)
+        made, arguments = self._watched(*given, {}, {}, replaying, training=training)
+        instead = instead_of(made.shapes, feed, graft)
+        if instead is None:  # it is traced with them
+            made, arguments = self._watched(*given, feed, graft, replaying, training=training)
+        tell(meet, made.said, made(*arguments, instead=instead or {}), made.fixed)
+
+    def _watched(
+        self,
+        noise: Any,
+        weights: Weights,
+        inputs: Mapping[str, Any],
+        feed: Mapping[str, Leaves],
+        graft: Mapping[str, Leaves],
+        replaying: Replaying,
+        *,
+        training: bool,
+    ) -> tuple[Compiled, tuple[Any, ...]]:
+        """The program of every call's inputs and outputs, with a mark at each of these, and its arguments."""
+        arrays, fixed = split(inputs)
         parts = {name: divided(leaves) for name, leaves in feed.items()}
         changed = {name: each for name, (each, _) in parts.items()}
+        arguments = (noise, weights, arrays, changed, graft)
 
         def make(made: Compiled) -> Callable[..., Any]:
             def run(weights: Weights, arrays: Any, changed: Any, graft: Any) -> Any:
                 every = {name: {**still, **changed[name]} for name, (_, still) in parts.items()}
-                watch = Watch(every, graft, trace_of(weights))
+                watch = Watch(every, graft, trace_of(weights), made.shapes)
                 watch.draws.count = lambda: (made.drawn.masked + made.drawn.uniform, made.drawn.shared)
                 with replaying(watch), keep_all(made.drawn):
                     self.apply(weights, {**arrays, **fixed}, jax.random.key(0) if training else None)
@@ -245,11 +266,12 @@ class Program:
 
             return made.lift(run)
 
-        structure = repr([(name, sorted(leaves)) for each in (changed, graft) for name, leaves in each.items()])
-        still = repr([still for _, still in parts.values()])
-        made = self._compiled("replay", make, arrays, fixed, structure, still, training)
-        found = made(noise(state), weights, arrays, changed, graft)
-        tell(meet, made.said, found, made.fixed)
+        form = _form(feed), _form(graft), training
+
+        def traced(function: Callable[..., Any]) -> Callable[..., Any]:
+            return stepwise(function, arguments)
+
+        return self._compiled("replay", make, arrays, fixed, form, compile_=traced), arguments
 
     def replay_gradients(
         self,
@@ -325,9 +347,8 @@ class Program:
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function under `jax.jit`. Most programs run a few times on a few rows: they are not worth optimizing long."""
-    quick = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-    return jax.jit(function, compiler_options=quick)
+    """The function under `jax.jit`."""
+    return jax.jit(function, compiler_options=QUICK)
 
 
 @dataclass(slots=True)
@@ -342,9 +363,9 @@ class Compiled:
     sizes: dict[str, Any] = field(default_factory=dict)
     function: Callable[..., Any] | None = None
 
-    def __call__(self, *arguments: Any) -> Any:
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
         assert self.function is not None
-        return self.function(*arguments)
+        return self.function(*arguments, **named)
 
 
 def noise(state: State) -> tuple[Any, Any]:
@@ -411,6 +432,15 @@ def tell(meet: Callable[[Call], None], said: Sequence[Said], found: Sequence[Any
     for (name, caller, kind, drawn), both, still in zip(said, found, fixed, strict=True):
         inputs, outputs = ({**rest, **_to_numpy(leaves)} for leaves, rest in zip(both, still, strict=True))
         meet(Call(name, caller, kind, inputs, outputs, drawn))
+
+
+def _form(plan: Mapping[str, Leaves]) -> str:
+    """Of what is fed or grafted: a program is traced for arrays of certain shapes and types, and has the rest fixed."""
+    forms = {
+        name: {leaf: (each.shape, str(each.dtype)) if is_array(each) else each for leaf, each in leaves.items()}
+        for name, leaves in plan.items()
+    }
+    return repr(forms)
 
 
 def _arrays(result: Any) -> dict[str, Any]:

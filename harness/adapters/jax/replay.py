@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from harness.adapters.calling import Draws, arguments_of
+from harness.adapters.jax.stepwise import mark
 from harness.adapters.leaves import named_tap, with_taps
 from harness.adapters.protocols import Leaves
 
@@ -32,12 +33,14 @@ class Watch:
     """What happened in the calls of one trace, in the order in which they ended.
 
     feed, graft: call -> leaf -> array, as `Replays.replay` has them. trace: whose values can be handed out; those of
-    an inner one (the body of a compiled loop) cannot, and such a call is passed over.
+    an inner one (the body of a compiled loop) cannot, and such a call is passed over. marked: gets name and shape of a
+    mark for every array that a call is given or puts out; without it none is made.
     """
 
     feed: Mapping[str, Leaves]
     graft: Mapping[str, Leaves]
     trace: Any
+    marked: dict[str, tuple[int, ...]] | None = None
     draws: Draws = field(default_factory=Draws)
     said: list[Said] = field(default_factory=list)
     leaves: list[tuple[dict[str, Any], dict[str, Any]]] = field(default_factory=list)
@@ -57,6 +60,8 @@ class Watch:
             types = {leaf: inputs[leaf].dtype for leaf in fed if leaf in inputs}
             changes = {leaf: value.astype(types[leaf]) if leaf in types else value for leaf, value in fed.items()}
             positional, keywords = given.changed(changes)
+        elif marks := self._marks(name, GIVEN, inputs):
+            positional, keywords = given.changed(marks)
         self._open.append(name)
         self.draws.enter()
         try:
@@ -73,10 +78,46 @@ class Watch:
             for leaf, value in self.graft.get(name, {}).items()
             if leaf in outputs
         }
-        return with_taps(result, grafted, is_array=is_array) if grafted else result
+        changes = grafted or self._marks(name, MADE, outputs)
+        return with_taps(result, changes, is_array=is_array) if changes else result
+
+    def _marks(self, name: str, side: str, leaves: Leaves) -> dict[str, Any]:
+        """The leaves that are computed in this trace, with marks."""
+        if self.marked is None:
+            return {}
+        found = {}
+        for leaf, value in leaves.items():
+            if isinstance(value, jax.core.Tracer) and self._ours(value):
+                self.marked[mark_of(name, side, leaf)] = value.shape
+                found[leaf] = mark(value, mark_of(name, side, leaf))
+        return found
 
     def _ours(self, leaf: Any) -> bool:
         return is_of(self.trace, leaf)
+
+
+GIVEN, MADE = "given", "made"
+"""The sides of a call."""
+
+
+def mark_of(call: str, side: str, leaf: str) -> str:
+    """The name of the mark of what a call is given, or puts out."""
+    return f"{call!r} {side} {leaf!r}"
+
+
+def instead_of(
+    marked: Mapping[str, tuple[int, ...]], feed: Mapping[str, Leaves], graft: Mapping[str, Leaves]
+) -> dict[str, Any] | None:
+    """What is to stand at each mark; None where something has no mark, or another shape than what is marked."""
+    plans = ((GIVEN, feed), (MADE, graft))
+    instead = {
+        mark_of(call, side, leaf): value
+        for side, plan in plans
+        for call, leaves in plan.items()
+        for leaf, value in leaves.items()
+    }
+    fits = all(is_array(value) and marked.get(name) == value.shape for name, value in instead.items())
+    return instead if fits else None
 
 
 @dataclass(slots=True)

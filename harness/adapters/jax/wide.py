@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from harness.adapters.jax.lift import SHORT, WIDER, eps_of
+from harness.adapters.jax.stepwise import Later
 from harness.adapters.protocols import State
 from harness.adapters.rounding import nudged
 
@@ -26,12 +27,19 @@ def wide(tree: Any) -> Any:
 
 def widened(weights: Mapping[str, Any], state: State) -> dict[str, Any]:
     """The weights in float64, as `state` wants them."""
+    return {name: each.make() if isinstance(each, Later) else each for name, each in widening(weights, state).items()}
+
+
+def widening(weights: Mapping[str, Any], state: State) -> dict[str, Any]:
+    """The same, but what is only to be made wider is so when it is needed: a large model has many."""
     generator = None if state.nudge is None else np.random.default_rng(state.nudge)
 
     def one(name: str, stored: Any) -> Any:
+        held = state.values.get(name, stored)
         if stored.dtype.name not in SHORT or stored.dtype.name == "complex64":
-            return wide(jnp.asarray(state.values.get(name, stored)))
-        exact = np.asarray(state.values.get(name, stored)).astype(np.float64)
-        return jnp.asarray(nudged(exact, eps_of(stored.dtype), generator if state.moves(name) else None))
+            return wide(jnp.asarray(held))
+        if not state.moves(name):
+            return Later(held)
+        return jnp.asarray(nudged(np.asarray(held).astype(np.float64), eps_of(stored.dtype), generator))
 
     return {name: one(name, stored) for name, stored in weights.items()}
