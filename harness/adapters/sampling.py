@@ -82,8 +82,9 @@ class Replaced:
 class Recipe:
     """How a scheduler is made.
 
-    name: its class. steps: how many it is asked to make; 0 where `schedule` says it all. options: arguments of its
-        constructor. schedule: further arguments of `set_timesteps`. arguments: of every `step`.
+    name: its class in diffusers, or `module:Class`. family: the class in diffusers whose samples and model outputs mean
+        the same, where that is not itself. steps: how many it is asked to make; 0 where `schedule` says it all.
+    options: arguments of its constructor. schedule: further arguments of `set_timesteps`. arguments: of every `step`.
     begin: the timestep that the run begins with, counted from 0, as image-to-image pipelines begin in the middle.
     wide: whether it computes in float64 throughout. edits: changes to its source, made in a copy.
     """
@@ -96,6 +97,7 @@ class Recipe:
     begin: int = 0
     wide: bool = True
     edits: tuple[Replaced, ...] = ()
+    family: str = ""
 
 
 class Samples(Protocol):

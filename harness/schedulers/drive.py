@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.adapters.sampling import Array, Denoise, Level, Noise, Recipe, Replace, Sampled
+from harness.adapters.sampling import Array, Denoise, Level, Noise, Recipe, Sampled, Samples
 from harness.errors import SpecError
 from harness.schedulers.formulas import formula
 from harness.schedulers.rows import Row
@@ -27,20 +27,11 @@ class Pair:
     words: tuple[str, str]
 
 
-def grid_of(recipe: Recipe) -> tuple[Level, ...]:
-    """The levels of the scheduler's calls, and last that of what comes out."""
+def sampler(recipe: Recipe) -> Samples:
+    """The scheduler of that recipe, to be driven."""
     from harness.adapters.diffusers.run import Scheduler
 
-    return Scheduler(recipe).grid()
-
-
-def port_run(
-    recipe: Recipe, start: Array, denoise: Denoise, noise: Noise, *, replace: Replace | None = None
-) -> Sampled:
-    """The scheduler's run from `start`, which is at the first level; `replace` as in `Samples.run`."""
-    from harness.adapters.diffusers.run import Scheduler
-
-    return Scheduler(recipe).run(start, denoise, noise, replace=replace)
+    return Scheduler(recipe)
 
 
 def run_pair(row: Row, recipe: Recipe, denoise: Denoise, noise: Noise, start: Array) -> Pair:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.adapters.sampling import Array, Denoise, Noise, Sampled
+from harness.adapters.sampling import Array, Noise, Sampled
 from harness.schedulers.drive import run_pair
 from harness.schedulers.exact import NORMAL
 from harness.schedulers.outcome import Outcome
@@ -45,12 +45,12 @@ def moments(row: Row, variant: Variant) -> Outcome:
     recipe = row.recipe(variant)
     words: list[tuple[str, str]] = []
 
-    def both(denoise: Denoise, noise: Noise, start: Array) -> tuple[Sampled, Sampled]:
-        pair = run_pair(row, recipe, denoise, noise, start)
+    def both(noise: Noise, start: Array) -> tuple[Sampled, ...]:
+        pair = run_pair(row, recipe, NORMAL.denoise, noise, start)
         words.append(pair.words)
         return pair.reference, pair.port
 
-    reference, port = (affine(lambda *given, side=side: both(*given)[side]) for side in (0, 1))
+    reference, port = affine(both)
     errors = {
         "mean": _distance(reference.mean(), port.mean()),
         "variance": _distance(reference.variance(), port.variance()),
@@ -78,26 +78,29 @@ def _distance(reference: Array, port: Array) -> float:
     return float(np.abs(reference - port).max())
 
 
-def affine(run: Callable[[Denoise, Noise, Array], Sampled]) -> Affine:
-    """The map from start and noise to the final sample, read off a run in which every row has one of them at 1.
+def affine(run: Callable[[Noise, Array], tuple[Sampled, ...]]) -> list[Affine]:
+    """The maps from start and noise to the final samples, read off a run in which every row has one of them at 1.
 
-    run: (denoise, noise, start) -> what the sampler did; start and noise are (batch, width).
+    run: (noise, start) -> what each of some samplers did on `NORMAL`; start and noise are (batch, width).
 
     Raises:
-        ValueError: the map is not affine: the row in which everything is 1 is not the sum of the others.
+        ValueError: a map is not affine: the row in which everything is 1 is not the sum of the others.
     """
-    draws = len(run(NORMAL.denoise, lambda _: np.zeros((1, WIDTH)), np.zeros((1, WIDTH))).draws)
+    first = run(lambda _: np.zeros((1, WIDTH)), np.zeros((1, WIDTH)))
+    draws = max(len(each.draws) for each in first)
     rows = draws + 3
     start = np.zeros((rows, WIDTH))
     start[[1, -1]] = 1.0
 
     def noise(number: int) -> Array:
         drawn = np.zeros((rows, WIDTH))
-        # A sampler may draw once more than another, in its last step, and multiply it with nothing.
-        drawn[[min(number, draws - 1) + 2, -1] if draws else [-1]] = 1.0
+        drawn[[number + 2, -1]] = 1.0
         return drawn
 
-    final = run(NORMAL.denoise, noise, start).final
+    return [_read_off(each.final) for each in run(noise, start)]
+
+
+def _read_off(final: Array) -> Affine:
     changes = final[1:] - final[0]
     whole = changes[:-1].sum(axis=0)
     if np.isfinite(final).all() and not np.allclose(changes[-1], whole, rtol=1e-9, atol=1e-9):

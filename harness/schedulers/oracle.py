@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from harness.adapters.sampling import Array, Level
-from harness.schedulers.drive import grid_of, noises, port_run
+from harness.schedulers.drive import noises, sampler
 from harness.schedulers.outcome import Outcome, worst_of
 from harness.schedulers.rows import Row, Variant
 
@@ -26,14 +26,15 @@ def oracle_loop(row: Row, variants: Sequence[Variant], *, seed: int = 0) -> Outc
 
 def _one(row: Row, variant: Variant, *, seed: int) -> Outcome:
     recipe = row.recipe(variant, wide=False)
-    levels = grid_of(recipe)
+    scheduler = sampler(recipe)
+    levels = scheduler.grid()
     data = np.random.default_rng(seed).uniform(-1.0, 1.0, SHAPE)
     noise = np.random.default_rng(seed + 1).standard_normal(SHAPE)
 
     def right(_sample: Array, _level: Level) -> Array:
         return data
 
-    run = port_run(recipe, _mixed(data, noise, levels[0]), right, noises(4 * recipe.steps + 8, SHAPE, seed=seed + 2))
+    run = scheduler.run(_mixed(data, noise, levels[0]), right, noises(4 * recipe.steps + 8, SHAPE, seed=seed + 2))
     # Where noise is added on the way, or none is left, only the data can be known.
     kept = noise if not row.stochastic else np.zeros_like(noise)
     error = float(np.abs(run.final - _mixed(data, kept, levels[-1])).max())

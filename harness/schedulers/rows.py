@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,8 @@ class Row:
 
     id: short, unique. sampler: its name in the table of the diffusers documentation, or the class where that has none.
     scheduler, options, schedule, arguments: the class, and what its constructor, `set_timesteps` and `step` get; no
-        scheduler where diffusers has no counterpart.
+        scheduler where diffusers has no counterpart. family: for a scheduler `module:Class`, the class in diffusers
+        whose samples and model outputs mean the same.
     steps: how many it is asked to make; 0 where `schedule` says it all. begin: the timestep that the run begins with.
     calls: how often a step calls the model.
     original: the function of k-diffusion without `sample_`, and `original_arguments`; "" where there is none.
@@ -50,6 +51,7 @@ class Row:
     id: str
     sampler: str
     scheduler: str = ""
+    family: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     schedule: Mapping[str, Any] = field(default_factory=dict)
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -82,7 +84,8 @@ class Row:
             options |= variant.options
             schedule |= variant.schedule
             steps = variant.steps or steps
-        return Recipe(self.scheduler, steps, options, schedule, dict(self.arguments), self.begin, wide, self.edits)
+        made = Recipe(self.scheduler, steps, options, schedule, dict(self.arguments), self.begin, wide)
+        return replace(made, edits=self.edits, family=self.family)
 
 
 @specification

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[2]
 CORRECTIONS = {each.id: each for each in read_corrections(ROOT / "fixtures" / "schedulers" / "corrections.toml")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", CORRECTIONS)
 def test_correction_mends(originals, table, key):
     correction = CORRECTIONS[key]

@@ -21,14 +21,16 @@ WIDER = {"float32": "float64", "float": "double"}
 
 
 def scheduler_class(name: str, *, wide: bool, edits: Sequence[Replaced] = ()) -> Any:
-    """The class called `name`, from a copy of its file in the installed diffusers.
+    """The class called `name` from a copy of its file in the installed diffusers, or `module:Class` from the module's.
 
     wide: every float32 that the file spells is float64; the caller sets PyTorch's default type besides (`float64`).
 
     Raises:
         SpecError: there is no such scheduler, or the text to replace is not found exactly once in its file.
     """
-    return getattr(copied(file_of(name), wide=wide, edits=tuple(edits)), name)
+    module, _, short = name.rpartition(":")
+    package = module.rpartition(".")[0] if module else "diffusers.schedulers"
+    return getattr(copied(file_of(name), package=package, wide=wide, edits=tuple(edits)), short)
 
 
 def scheduler_names() -> tuple[str, ...]:
@@ -40,8 +42,13 @@ def file_of(name: str) -> Path:
     """The file that defines the scheduler.
 
     Raises:
-        SpecError: the installed diffusers has none of that name; close names are offered.
+        SpecError: the installed diffusers has none of that name (close names are offered), or there is no such module.
     """
+    if ":" in name:
+        spec = find_spec(name.rpartition(":")[0])
+        if spec is None or spec.origin is None:
+            raise SpecError(f"scheduler {name!r}", "there is no such module", todo="Name it as `package.module:Class`.")
+        return Path(spec.origin)
     files = _files()
     if name not in files:
         raise SpecError(
@@ -62,7 +69,7 @@ def line_of(name: str, text: str) -> int:
 
 
 @functools.lru_cache(maxsize=256)
-def copied(file: Path, *, wide: bool, edits: tuple[Replaced, ...]) -> ModuleType:
+def copied(file: Path, *, package: str, wide: bool, edits: tuple[Replaced, ...]) -> ModuleType:
     """The module of that file, compiled anew from its changed source. It is entered nowhere: `sys.modules` stays."""
     source = file.read_text()
     for edit in edits:
@@ -71,9 +78,9 @@ def copied(file: Path, *, wide: bool, edits: tuple[Replaced, ...]) -> ModuleType
     tree = ast.parse(source)
     if wide:
         tree = ast.fix_missing_locations(_Wider().visit(tree))
-    module = ModuleType(f"diffusers.schedulers.{file.stem}")
+    module = ModuleType(f"{package}.{file.stem}".lstrip("."))
     module.__file__ = str(file)
-    module.__package__ = "diffusers.schedulers"
+    module.__package__ = package
     with _known(module):
         exec(compile(tree, str(file), "exec"), module.__dict__)
     return module

@@ -28,13 +28,13 @@ class Family:
     output: Callable[[Any, Array, Array, Level], Array]
 
 
-def family_of(scheduler: Any) -> Family:
-    """The family of a scheduler.
+def family_of(scheduler: Any, name: str = "") -> Family:
+    """The family of a scheduler, or of the one of that name.
 
     Raises:
         SpecError: it has no samples of the form alpha x0 + sigma noise, such as one of tokens.
     """
-    name = type(scheduler).__name__
+    name = name or type(scheduler).__name__
     if name not in FAMILIES:
         raise SpecError(
             f"scheduler {name!r}",

@@ -18,10 +18,14 @@ from harness.adapters.sampling import Array, Call, Denoise, Draw, Level, Noise, 
 
 @dataclass(slots=True)
 class Scheduler:
-    """A scheduler by its recipe; made anew for every run. Its grid is kept, since some take long to make."""
+    """A scheduler by its recipe, made anew for every run.
+
+    _levels: its grid, once it was asked for. _unused: the one made for the grid, which the first run takes.
+    """
 
     recipe: Recipe
     _levels: tuple[Level, ...] = ()
+    _unused: Any = None
 
     def describe(self) -> str:
         """The class and its options, for people."""
@@ -32,7 +36,8 @@ class Scheduler:
         """The level of each call of the model in order, and last that of what comes out."""
         if not self._levels:
             with float64(self.recipe.wide):
-                self._levels = self._read(self.made())
+                self._unused = self.made()
+                self._levels = self._read(self._unused)
         return self._levels
 
     def timesteps(self) -> tuple[float, ...]:
@@ -64,8 +69,8 @@ class Scheduler:
         kind = torch.float64 if self.recipe.wide else torch.float32
         calls: list[Call] = []
         states: list[Array] = []
-        with float64(self.recipe.wide), drawing(self.made(), noise) as (scheduler, draws):
-            family, levels = family_of(scheduler), self._read(scheduler)
+        with float64(self.recipe.wide), drawing(self._fresh(), noise) as (scheduler, draws):
+            family, levels = family_of(scheduler, self.recipe.family), self._read(scheduler)
             sample = torch.from_numpy(np.asarray(start)).to(kind)
             for number, timestep in enumerate(told(scheduler)[self.recipe.begin :]):
                 level = levels[number]
@@ -84,8 +89,12 @@ class Scheduler:
                 states.append(sample.numpy().astype(np.float64))
         return Sampled(tuple(calls), tuple(draws), tuple(states), levels[1:])
 
+    def _fresh(self) -> Any:
+        made, self._unused = self._unused or self.made(), None
+        return made
+
     def _read(self, scheduler: Any) -> tuple[Level, ...]:
-        family = family_of(scheduler)
+        family = family_of(scheduler, self.recipe.family)
         levels = [family.level(scheduler, number, float(t)) for number, t in enumerate(told(scheduler))]
         return (*levels[self.recipe.begin :], family.last(scheduler))
 
