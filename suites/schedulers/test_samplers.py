@@ -10,42 +10,26 @@ from harness.schedulers.rows import read_table
 TABLE = read_table(Path(__file__).parents[2] / "fixtures" / "schedulers" / "table.toml")
 
 
-def rows(name):
-    """The rows that allow the check, by id."""
-    return [row.id for row in TABLE.row if name in names_of(row)]
+def claims(*, slow):
+    """Row and check in the table's order, which is the report's; slow: of those whose row has further options."""
+    return [
+        (row.id, name) for row in TABLE.row for name in names_of(row) if not slow or (row.variants and name != "order")
+    ]
 
 
-def run(request, schedule, key, name, *, slow=False):
+def run(request, schedule, key, name, *, slow):
     row = TABLE.named(key)
     if row.original and (name in ("original", "moments") or not row.scheduler):
         request.getfixturevalue("originals")
     schedule(check(row, name, TABLE, slow=slow))
 
 
-@pytest.mark.parametrize("key", rows("original"))
-def test_original(request, schedule, key):
-    run(request, schedule, key, "original")
-
-
-@pytest.mark.parametrize("key", rows("moments"))
-def test_moments(request, schedule, key):
-    run(request, schedule, key, "moments")
-
-
-@pytest.mark.parametrize("key", rows("order"))
-def test_order(request, schedule, key):
-    run(request, schedule, key, "order")
-
-
-@pytest.mark.parametrize("key", rows("oracle"))
-def test_oracle_loop(request, schedule, key):
-    run(request, schedule, key, "oracle")
+@pytest.mark.parametrize(("key", "name"), claims(slow=False))
+def test_sampler(request, schedule, key, name):
+    run(request, schedule, key, name, slow=False)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["original", "moments", "oracle"])
-@pytest.mark.parametrize("key", [row.id for row in TABLE.row if row.variants])
+@pytest.mark.parametrize(("key", "name"), claims(slow=True))
 def test_every_option(request, schedule, key, name):
-    if name not in names_of(TABLE.named(key)):
-        pytest.skip(f"HARNESS: the row allows no check {name}")
     run(request, schedule, key, name, slow=True)
