@@ -18,14 +18,14 @@ GATE = 2e-5
 SHAPE = (2, 3)
 
 
-def oracle_loop(row: Row, variants: Sequence[Variant], *, seed: int = 0) -> Outcome:
-    """The worst error of the final sample over the variants, in float32."""
-    found = [_one(row, variant, seed=seed) for variant in variants]
+def oracle_loop(row: Row, variants: Sequence[Variant], *, wide: bool = False, seed: int = 0) -> Outcome:
+    """The worst error of the final sample over the variants, in float32 or, if wide, in float64."""
+    found = [_one(row, variant, wide=wide, seed=seed) for variant in variants]
     return replace(worst_of(found), compared=len(found))
 
 
-def _one(row: Row, variant: Variant, *, seed: int) -> Outcome:
-    recipe = row.recipe(variant, wide=False)
+def _one(row: Row, variant: Variant, *, wide: bool, seed: int) -> Outcome:
+    recipe = row.recipe(variant, wide=wide)
     scheduler = sampler(recipe)
     levels = scheduler.grid()
     data = np.random.default_rng(seed).uniform(-1.0, 1.0, SHAPE)
