@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 import functools
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,18 +19,27 @@ from harness.errors import SpecError, closest
 WIDER = {"float32": "float64", "float": "double"}
 """How these sources spell float32 as an attribute (`torch.float32`, `x.float()`), and the same in float64."""
 
+WIDER_FLAX = {**WIDER, "int32": "int64"}
+"""The same for the sources in Flax: under `enable_x64` JAX counts in int64, and `lax.select` wants one type."""
+
+FLAX_SHARED = "scheduling_utils_flax.py"
+"""The file from which the schedulers in Flax take the training schedule."""
+
 
 def scheduler_class(name: str, *, wide: bool, edits: Sequence[Replaced] = ()) -> Any:
     """The class called `name` from a copy of its file in the installed diffusers, or `module:Class` from the module's.
 
-    wide: every float32 that the file spells is float64; the caller sets PyTorch's default type besides (`float64`).
+    wide: every float32 that the file spells is float64; the caller sets PyTorch's default type besides (`float64`),
+        or JAX's (`enable_x64`). A scheduler in Flax then takes what it shares with others from a copy as well.
 
     Raises:
         SpecError: there is no such scheduler, or the text to replace is not found exactly once in its file.
     """
     module, _, short = name.rpartition(":")
     package = module.rpartition(".")[0] if module else "diffusers.schedulers"
-    return getattr(copied(file_of(name), package=package, wide=wide, edits=tuple(edits)), short)
+    file = file_of(name)
+    along = (file.with_name(FLAX_SHARED),) if wide and not module and file.stem.endswith("_flax") else ()
+    return getattr(copied(file, package=package, wide=wide, edits=tuple(edits), along=along), short)
 
 
 def scheduler_names() -> tuple[str, ...]:
@@ -69,19 +78,27 @@ def line_of(name: str, text: str) -> int:
 
 
 @functools.lru_cache(maxsize=256)
-def copied(file: Path, *, package: str, wide: bool, edits: tuple[Replaced, ...]) -> ModuleType:
-    """The module of that file, compiled anew from its changed source. It is entered nowhere: `sys.modules` stays."""
+def copied(
+    file: Path, *, package: str, wide: bool, edits: tuple[Replaced, ...], along: tuple[Path, ...] = ()
+) -> ModuleType:
+    """The module of that file, compiled anew from its changed source. It is entered nowhere: `sys.modules` stays.
+
+    along: files of the same package that are copied too, without the edits; what it imports of them comes from there.
+    """
     source = file.read_text()
     for edit in edits:
         _once(source, edit.old, file)
         source = source.replace(edit.old, edit.new)
     tree = ast.parse(source)
     if wide:
-        tree = ast.fix_missing_locations(_Wider().visit(tree))
+        names = WIDER_FLAX if file.stem.endswith("_flax") else WIDER
+        tree = ast.fix_missing_locations(_Wider(names).visit(tree))
     module = ModuleType(f"{package}.{file.stem}".lstrip("."))
     module.__file__ = str(file)
     module.__package__ = package
-    with _known(module):
+    with ExitStack() as stack:
+        for known in (*(copied(other, package=package, wide=wide, edits=()) for other in along), module):
+            stack.enter_context(_known(known))
         exec(compile(tree, str(file), "exec"), module.__dict__)
     return module
 
@@ -100,9 +117,12 @@ def float64(wide: bool) -> Iterator[None]:
 
 
 class _Wider(ast.NodeTransformer):
+    def __init__(self, names: Mapping[str, str]) -> None:
+        self.names = names
+
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         self.generic_visit(node)
-        return ast.Attribute(node.value, WIDER.get(node.attr, node.attr), node.ctx)
+        return ast.Attribute(node.value, self.names.get(node.attr, node.attr), node.ctx)
 
 
 @contextmanager

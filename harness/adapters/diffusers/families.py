@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from harness.adapters.sampling import Array, Level
 from harness.errors import SpecError
 
@@ -60,6 +62,19 @@ def predicted(scheduler: Any, sample: Array, denoised: Array, level: Level) -> A
         size = math.hypot(level.alpha, level.sigma)
         return (level.alpha * noise - level.sigma * denoised) / size
     return noise
+
+
+def predicted_with_variance(scheduler: Any, sample: Array, denoised: Array, level: Level) -> Array:
+    """As `predicted`; where the scheduler's `variance_type` is learned, beside it what the model says of the variance.
+
+    That has no closed form here: any formula does that stays positive (`learned`) or within -1 and 1
+    (`learned_range`), and varies with the sample.
+    """
+    mean = predicted(scheduler, sample, denoised, level)
+    kind = getattr(scheduler.config, "variance_type", None)
+    if kind == "learned":
+        return np.concatenate([mean, level.sigma**2 / (1.0 + denoised**2)], axis=1)
+    return np.concatenate([mean, np.tanh(denoised)], axis=1) if kind == "learned_range" else mean
 
 
 def _velocity(_scheduler: Any, sample: Array, denoised: Array, level: Level) -> Array:
@@ -128,12 +143,14 @@ def _geometric(scheduler: Any, number: int) -> Level:
     return Level(1.0, math.sqrt(float(scheduler.sigmas[number - 1]) * float(scheduler.sigmas[number])))
 
 
-def _product_family(last: Callable[[Any], float] = lambda scheduler: float(scheduler.final_alpha_cumprod)) -> Family:
+def _product_family(
+    last: Callable[[Any], float] = lambda scheduler: float(scheduler.final_alpha_cumprod), output: Any = predicted
+) -> Family:
     return Family(
         lambda scheduler, _number, timestep: _at_timestep(scheduler, timestep),
         lambda scheduler: _of_product(last(scheduler)),
         _whole,
-        predicted,
+        output,
     )
 
 
@@ -221,7 +238,8 @@ FAMILIES: dict[str, Family] = {
         _product_family(),
     ),
     **dict.fromkeys(
-        ("DDPMScheduler", "DDPMParallelScheduler", "UnCLIPScheduler"), _product_family(lambda _scheduler: 1.0)
+        ("DDPMScheduler", "DDPMParallelScheduler", "UnCLIPScheduler"),
+        _product_family(lambda _scheduler: 1.0, predicted_with_variance),
     ),
     **dict.fromkeys(
         ("FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler", "FlowMatchLCMScheduler"),

@@ -51,6 +51,20 @@ class Scheduler:
             product = float(self.made().alphas_cumprod[timestep])
         return Level(math.sqrt(product), math.sqrt(1.0 - product))
 
+    def spread(self) -> float:
+        """The deviation of the noise that sampling starts from."""
+        with float64(self.recipe.wide):
+            return float(self.made().init_noise_sigma)
+
+    def noised(self, sample: Array, noise: Array) -> Array:
+        """The sample with the noise of each timestep of the grid added, (timesteps, batch, width)."""
+        kind = torch.float64 if self.recipe.wide else torch.float32
+        with float64(self.recipe.wide):
+            scheduler = self.made()
+            given = [torch.from_numpy(np.asarray(array)).to(kind) for array in (sample, noise)]
+            made = [scheduler.add_noise(*given, timestep[None]).numpy() for timestep in scheduler.timesteps]
+            return np.asarray(made, dtype=np.float64)
+
     def made(self) -> Any:
         """The scheduler itself, its timesteps set; used under `float64`."""
         build = scheduler_class(self.recipe.name, wide=self.recipe.wide, edits=self.recipe.edits)
@@ -117,8 +131,11 @@ def further(scheduler: Any, number: int) -> dict[str, Any]:
 
 
 @contextmanager
-def drawing(scheduler: Any, noise: Noise) -> Iterator[tuple[Any, list[Draw]]]:
-    """While it is open the scheduler takes its noise from `noise`, and its draws are listed."""
+def drawing(scheduler: Any, noise: Noise, *, of: str = "step") -> Iterator[tuple[Any, list[Draw]]]:
+    """While it is open the scheduler takes its noise from `noise`, and its draws are listed.
+
+    of: a method of the module whose draws are meant.
+    """
     draws: list[Draw] = []
 
     def take(like: torch.Tensor, start: float, end: float) -> torch.Tensor:
@@ -137,7 +154,7 @@ def drawing(scheduler: Any, noise: Noise) -> Iterator[tuple[Any, list[Draw]]]:
         def __call__(self, start: Any, end: Any) -> torch.Tensor:
             return take(self.like, float(start), float(end))
 
-    place: dict[str, Any] = _globals_of(type(scheduler).step)
+    place: dict[str, Any] = _globals_of(getattr(type(scheduler), of))
     changed: dict[str, Any] = {"randn_tensor": randn_tensor, "BrownianTreeNoiseSampler": Brownian}
     before = {name: place[name] for name in changed if name in place}
     place.update({name: changed[name] for name in before})
