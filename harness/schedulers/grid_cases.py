@@ -14,8 +14,8 @@ from harness.reader import build, load, specification
 from harness.schedulers.grids import Grid
 from harness.schedulers.training import Settings, training_of
 
-QUICK = (2, 5, 10)
-SLOW = (3, 4, 7, 13, 25, 30, 100, 333, 999, 1000)
+QUICK = (2, 7)
+SLOW = (3, 4, 5, 10, 13, 25, 30, 100, 333, 999, 1000)
 """Step counts that are tried unless a case names its own: few, some that do not divide 1000, and all there are."""
 
 LEVELS = 1e-12

@@ -32,15 +32,16 @@ EXAMPLES = OPTIONS.examples()
 QUICK, SLOW = 2, 24
 """Options that are tried, a property and class: enough that the planted faults below are seen, and many more."""
 
-PROPERTIES = pytest.mark.parametrize(
-    ("name", "prop"),
-    [
-        pytest.param(name, prop, id=f"{name}-{prop}")
-        for name in schedulers()
-        for prop in LIMITS
-        if (name, prop) not in EXAMPLES
-    ],
-)
+LONG = ("KDPM2DiscreteScheduler", "KDPM2AncestralDiscreteScheduler", "LMSDiscreteScheduler", "DPMSolverSDEScheduler")
+"""Each of their objects or steps takes long: a quick run tries their grids, not whole runs."""
+
+PAIRS = [(name, prop) for name in schedulers() for prop in LIMITS if (name, prop) not in EXAMPLES]
+
+
+def properties(pairs):
+    return pytest.mark.parametrize(("name", "prop"), [pytest.param(*pair, id="-".join(pair)) for pair in pairs])
+
+
 CORRECTIONS = read_corrections(FIXTURES / "schedulers" / "corrections-properties.toml")
 SUBJECTS = {row.id: row.subjects for row in read_register(FIXTURES / "register")}
 CORRECTED = [
@@ -160,13 +161,13 @@ def exemplified(name, check, *, edits=()):
     return outcome(name, check, results, LIMITS[check.split("-")[0]])
 
 
-@PROPERTIES
+@properties([(name, prop) for name, prop in PAIRS if name not in LONG or prop not in (*RUNS, "saved")])
 def test_property(name, prop, schedule):
     schedule(tried(name, prop, examples=QUICK))
 
 
 @pytest.mark.slow
-@PROPERTIES
+@properties(PAIRS)
 def test_property_under_more_options(name, prop, schedule):
     schedule(tried(name, prop, examples=SLOW // (3 if prop in (*RUNS, "saved") else 1)))
 
@@ -202,7 +203,16 @@ def exchanged(name, *, edits=()):
 TRAINING_OPTIONS = {name: {"num_train_timesteps": 100} for name in schedulers() if name not in ("IPNDMScheduler",)}
 
 
-@pytest.mark.parametrize("name", schedulers())
+REGISTERED = {subject for subjects in SUBJECTS.values() for subject in subjects}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if f"{name}.compatible" in REGISTERED else [pytest.mark.slow])
+        for name in schedulers()
+    ],
+)
 def test_compatible_classes_can_be_exchanged(name, schedule):
     pytest.importorskip("diffusers")
     schedule(exchanged(name))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import functools
 from importlib.util import find_spec
 
 from harness.adapters.diffusers.copies import file_of
 
 
+@functools.cache
 def takes(name: str) -> tuple[str, ...]:
     """The names of the constructor's arguments; none where diffusers is not installed.
 
