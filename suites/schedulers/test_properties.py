@@ -11,6 +11,7 @@ from harness.adapters.sampling import Recipe, Replaced
 from harness.parity.compare import Verdict
 from harness.register import read_register
 from harness.schedulers.corrections import read_corrections
+from harness.schedulers.grid_cases import read_cases
 from harness.schedulers.options import (
     LIMITS,
     RUN_STEPS,
@@ -34,6 +35,8 @@ QUICK, SLOW = 2, 24
 
 LONG = ("KDPM2DiscreteScheduler", "KDPM2AncestralDiscreteScheduler", "LMSDiscreteScheduler", "DPMSolverSDEScheduler")
 """Each of their objects or steps takes long: a quick run tries their grids, not whole runs."""
+
+SUITES = ("suites/schedulers/test_grids.py", "suites/schedulers/test_properties.py")
 
 PAIRS = [(name, prop) for name in schedulers() for prop in LIMITS if (name, prop) not in EXAMPLES]
 
@@ -216,6 +219,16 @@ REGISTERED = {subject for subjects in SUBJECTS.values() for subject in subjects}
 def test_compatible_classes_can_be_exchanged(name, schedule):
     pytest.importorskip("diffusers")
     schedule(exchanged(name))
+
+
+def test_every_registered_check_is_made():
+    rows = read_register(FIXTURES / "register")
+    registered = {subject for row in rows if row.proof.startswith(SUITES) for subject in row.subjects}
+    grids = read_cases(FIXTURES / "schedulers" / "grids.toml").checks()
+    misused = {f"refused-{misuse.id.replace(' ', '-')}" for misuse in OPTIONS.misuse}
+    made = {".".join(key) for key in (*grids, *EXAMPLES)}
+    rest = {tuple(subject.split(".")) for subject in registered - made}
+    assert all(name in schedulers() and check in {"compatible", *misused} for name, check in rest)
 
 
 @pytest.mark.parametrize(("name", "check", "edits"), CORRECTED)
