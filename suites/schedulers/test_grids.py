@@ -8,7 +8,6 @@ import pytest
 from harness.adapters.sampling import Recipe, Replaced
 from harness.parity.compare import Verdict
 from harness.register import read_register
-from harness.schedulers.corrections import read_corrections
 from harness.schedulers.grid_cases import (
     LEVELS,
     TOLD,
@@ -18,6 +17,7 @@ from harness.schedulers.grid_cases import (
     told_apart,
 )
 from harness.schedulers.grids import CLASSES, grid_of
+from harness.schedulers.mends import read_corrections
 from harness.schedulers.outcome import Outcome
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -10,8 +10,8 @@ from harness.adapters.diffusers.signatures import takes
 from harness.adapters.sampling import Recipe, Replaced
 from harness.parity.compare import Verdict
 from harness.register import read_register
-from harness.schedulers.corrections import read_corrections
 from harness.schedulers.grid_cases import read_cases
+from harness.schedulers.mends import read_corrections
 from harness.schedulers.options import (
     LIMITS,
     RUN_STEPS,
