@@ -9,7 +9,6 @@ import numpy as np
 
 from harness.adapters.diffusers.copies import float64, scheduler_class
 from harness.adapters.diffusers.properties import Finding, apart, ran, start
-from harness.adapters.diffusers.run import Scheduler
 from harness.adapters.sampling import Recipe
 
 
@@ -78,7 +77,9 @@ def refused(recipe: Recipe) -> Finding:
     """0 where the class raises when it is made, given its steps or run; 1 where it puts something out."""
     try:
         with float64(recipe.wide):
-            out = ran(Scheduler(recipe).made(), start(recipe))
+            scheduler = scheduler_class(recipe.name, wide=recipe.wide, edits=recipe.edits)(**recipe.options)
+            scheduler.set_timesteps(recipe.steps)
+            out = ran(scheduler, start(recipe))
     except Exception as error:
         return 0.0, f"{type(error).__name__}: {error}"
     return 1.0, f"accepted, puts out {float(out.flatten()[0]):.4g}"
