@@ -100,6 +100,20 @@ class Recipe:
     family: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What a scheduler says of itself, or that it raised instead.
+
+    levels: of each call of the model in order, and last that of what comes out. timesteps: what the model is told.
+    initial: `init_noise_sigma`; NaN where it has none. refused: the exception that setting it up raised, in words.
+    """
+
+    levels: tuple[Level, ...] = ()
+    timesteps: tuple[float, ...] = ()
+    initial: float = float("nan")
+    refused: str = ""
+
+
 class Samples(Protocol):
     """A sampler with its grid of noise levels."""
 
