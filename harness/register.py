@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
@@ -76,11 +77,18 @@ def read_register(folder: Path) -> tuple[Row, ...]:
     """
     rows: dict[str, Row] = {}
     for file in sorted(folder.glob("*.toml")):
-        for row in build(_File, load(file), file=file).row:
+        state = file.stat()
+        for row in _rows(file, state.st_mtime_ns, state.st_size):
             if row.id in rows:
                 raise SpecError(str(file), f"the id {row.id!r} is taken already", todo="Give the row another id.")
             rows[row.id] = row
     return tuple(rows.values())
+
+
+@functools.lru_cache(maxsize=64)
+def _rows(file: Path, _modified: int, _bytes: int) -> tuple[Row, ...]:
+    """The rows of one file, read again when it has changed: every test asks for them."""
+    return build(_File, load(file), file=file).row
 
 
 def rows_for(subject: str, rows: Iterable[Row]) -> tuple[Row, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path
@@ -18,6 +19,7 @@ class Profile:
     select: a pytest `-m` expression.
     run_slow: whether tests marked slow run.
     isolate: whether every case has a process of its own.
+    workers: how many processes share the tests, where pytest-xdist is installed; 0 for none but pytest's own.
     timeout_seconds: how long an isolated case may take; 0 for as long as it likes.
     """
 
@@ -25,6 +27,7 @@ class Profile:
     select: str = ""
     run_slow: bool = False
     isolate: bool = False
+    workers: int = 0
     timeout_seconds: float = 0.0
     description: str = ""
 
@@ -95,6 +98,13 @@ def find_repository(start: Path) -> Repository:
     for folder in (start, *start.parents):
         file = folder / "pyproject.toml"
         if file.is_file():
-            table = load(file).get("tool", {}).get("harness", {})
-            return Repository(root=folder, settings=build(Settings, table, file=file, at=("tool", "harness")))
+            state = file.stat()
+            return Repository(root=folder, settings=_settings(file, state.st_mtime_ns, state.st_size))
     return Repository(root=start, settings=Settings())
+
+
+@functools.lru_cache(maxsize=64)
+def _settings(file: Path, _modified: int, _bytes: int) -> Settings:
+    """What one file says, read again when it has changed: every test asks for it."""
+    table = load(file).get("tool", {}).get("harness", {})
+    return build(Settings, table, file=file, at=("tool", "harness"))

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,8 @@ def pytest_command(profile: Profile, options: argparse.Namespace, *, folder: Pat
         command.append("--run-slow")
     if profile.isolate if options.isolate is None else options.isolate:
         command.append("--isolate-cases")
+    elif profile.workers and find_spec("xdist") is not None:
+        command.append(f"--numprocesses={profile.workers}")
     if profile.timeout_seconds:
         command.append(f"--case-timeout={profile.timeout_seconds:g}")
     if resume:

@@ -202,11 +202,11 @@ def _wide(values: Array) -> Array:
 
 
 def plain(value: Any) -> Any:
-    """The value as JSON can hold it: NaN and infinity as strings."""
+    """The value as JSON can hold it: NaN and infinity as strings, NumPy's numbers as Python's."""
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
-    if isinstance(value, float) and not np.isfinite(value):
-        return str(value)
+    if isinstance(value, (float, np.floating)):
+        return float(value) if np.isfinite(value) else str(float(value))
     return value

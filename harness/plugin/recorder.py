@@ -41,15 +41,19 @@ def keep(
     result = blank_result(item.nodeid, name, title) | {"check": check, "repeat": repeat, "seconds": seconds}
     if found is not None:
         registered = found.registered(rows)
+        shown = found.to_dict()
+        has_more = found.verdict.value != "agree" or any(shown.get(part) for part in ("outputs", "taps", "series"))
         result |= {
             "verdict": found.verdict.value,
             "key": item_key(item),
             "reason": "; ".join(row.cause for row in rows) if registered else found.reason,
             "registered": list(registered),
             "metrics": found.metrics() | {"peak_bytes": _peak_bytes()},
-            "details": found.to_dict()
-            | {"check": check, "title": title, "repeat": repeat, "register": _register(registered, rows)},
         }
+        # What agrees and has no arrays needs no file of its own: there may be a thousand of them.
+        if has_more:
+            told = {"check": check, "title": title, "repeat": repeat, "register": _register(registered, rows)}
+            result["details"] = shown | told
     else:
         # Without a key it is tried again when the run is resumed: the network may be back.
         result |= {"reason": str(error)}

@@ -99,10 +99,11 @@ def section(results: list[Result], folder: Path) -> Markup:
 
 
 def samplers(pairs: Sequence[tuple[Result, Mapping[str, Any]]], columns: Sequence[Column]) -> tuple[Sampler, ...]:
-    """A row for each case, in the order of the results, that has a result in one of the columns."""
+    """A row for each case that has a result in one of the columns, by its place in the table or as they came."""
     found = []
     checks = {column.check for column in columns}
-    for case in dict.fromkeys(result.case for result, _ in pairs if result.check in checks):
+    placed = sorted(pairs, key=lambda pair: pair[0].number("place") or math.inf)
+    for case in dict.fromkeys(result.case for result, _ in placed if result.check in checks):
         own = [(result, document) for result, document in pairs if result.case == case]
         ids = [identity for result, _ in own for identity in result.registered]
         notes = (str(document.get("note") or "") for _, document in own)

@@ -34,14 +34,17 @@ def check(row: Row, name: str, table: Table, *, slow: bool = False) -> Outcome:
 
     A scheduler that raises has an infinite error, and its message is the outcome's reason.
     """
+    place = 1 + [each.id for each in table.row].index(row.id) if row.id in {each.id for each in table.row} else 0
     try:
-        return replace(CHECKS[name](row, table, slow), note=row.note)
+        return replace(CHECKS[name](row, table, slow), note=row.note, place=place)
     except HarnessError:
         raise
     except Exception as error:
         said = f"it raised {type(error).__name__}: {error}"
         port = f"{row.scheduler}, {row.steps} steps"
-        return Outcome(row.id, name, row.sampler, "a run that ends", port, math.inf, 0.0, worst=said, compared=1)
+        return Outcome(
+            row.id, name, row.sampler, "a run that ends", port, math.inf, 0.0, worst=said, compared=1, place=place
+        )
 
 
 def _original(row: Row, table: Table, slow: bool) -> Outcome:

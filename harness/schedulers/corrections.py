@@ -2,49 +2,67 @@
 
 from __future__ import annotations
 
-from dataclasses import field, replace
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness.adapters.sampling import Replaced
+from harness.errors import SpecError, closest
 from harness.reader import build, load, specification
-from harness.schedulers.rows import Row
 
 
 @specification
 class Correction:
-    """One change, in one place of the source or in two.
+    """A text of a scheduler's installed source, found there exactly once, and the text in its place.
 
-    id: of the register's row whose cause it proves, or of the fault. rows: what it concerns, as `row.check` (a
-        correction) or `row` (a fault). note: what the fault is.
-    old, new: the text in the installed source, found exactly once, and what it becomes; also_old, also_new: a second.
+    id: of the register's row whose cause it proves, or of the fault; several of one id and scheduler are made together.
+    scheduler: its class. row: of the table, where the fault is planted. note: what the fault is.
     """
 
     id: str
-    rows: tuple[str, ...]
+    scheduler: str
     old: str
     new: str
-    also_old: str = ""
-    also_new: str = ""
+    row: str = ""
     note: str = ""
-
-    def applied(self, row: Row) -> Row:
-        """The row with its scheduler's source changed."""
-        edits = [Replaced(self.old, self.new)]
-        if self.also_old:
-            edits.append(Replaced(self.also_old, self.also_new))
-        return replace(row, edits=tuple(edits))
 
 
 @specification
-class _File:
-    correction: tuple[Correction, ...] = field(default=())
+class Corrections:
+    """All corrections of a file."""
+
+    correction: tuple[Correction, ...]
+
+    def ids(self) -> tuple[str, ...]:
+        """Every id once, in order."""
+        return tuple(dict.fromkeys(entry.id for entry in self.correction))
+
+    def by_scheduler(self) -> dict[tuple[str, str], tuple[Replaced, ...]]:
+        """(id, scheduler) -> the changes, in the file's order."""
+        keys = dict.fromkeys((entry.id, entry.scheduler) for entry in self.correction)
+        return {(id, scheduler): self.of([id], scheduler) for id, scheduler in keys}  # noqa: A001
+
+    def of(self, ids: Sequence[str], scheduler: str) -> tuple[Replaced, ...]:
+        """Those of the ids that change this scheduler, in the order of the ids.
+
+        Raises:
+            SpecError: there is none of an id, for any scheduler.
+        """
+        for id in ids:  # noqa: A001
+            if id not in self.ids():
+                raise SpecError(f"correction {id!r}", "not in the file", todo=closest(id, self.ids()))
+        return tuple(
+            Replaced(entry.old, entry.new)
+            for id in ids  # noqa: A001
+            for entry in self.correction
+            if (entry.id, entry.scheduler) == (id, scheduler)
+        )
 
 
-def read_corrections(file: Path) -> tuple[Correction, ...]:
-    """The entries under `[[correction]]` of a TOML file.
+def read_corrections(file: Path) -> Corrections:
+    """The corrections of a TOML file, each under `[[correction]]`.
 
     Raises:
         SpecError: an unknown key or a wrong value, with its line.
     """
-    found: _File = build(_File, load(file), file=file)
-    return found.correction
+    corrections: Corrections = build(Corrections, load(file), file=file)
+    return corrections

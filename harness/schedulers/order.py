@@ -16,7 +16,7 @@ from harness.schedulers.moments import affine
 from harness.schedulers.outcome import Outcome
 from harness.schedulers.rows import Row
 
-STEPS = (40, 80, 160)
+STEPS = (20, 40, 80)
 """Of the grids; rows that are not yet near their order there name others in the table."""
 
 SHORTFALL = 0.1
@@ -24,9 +24,6 @@ SHORTFALL = 0.1
 
 BATCH = 8
 """Starts, whose errors are averaged: the error of a single one passes through zero as the grid is refined."""
-
-WEAK_STEPS = (40, 80, 160)
-"""Fewer than for a deterministic solver: every draw is a row of the run, so that its cost grows with their square."""
 
 FLOOR = 1e-11
 """Errors below it are rounding's, not the solver's, and say nothing of its order."""
@@ -92,7 +89,7 @@ def weak_order_of(row: Row) -> Outcome:
     The flow of the marginals is exact: from the exact marginal at the first level an exact sampler, stochastic or not,
     arrives at the exact marginal of any other. At few steps a correct sampler is far from it; only the rate is tested.
     """
-    steps = row.order_steps or WEAK_STEPS
+    steps = row.order_steps or STEPS
     made = row.recipe()
     options = {**made.options, **(ORDER_OPTIONS if row.order_options is None else row.order_options)}
     made = replace(made, options=options)

@@ -19,7 +19,7 @@ class Outcome:
         order: how far it stays below the stated one).
     worst: which variant, step count or type showed the error. numbers: further figures for the report, by name.
     pairs: of the worst trace, every compared array. series: for the chart, steps -> error.
-    note: which checks the row cannot have, and why.
+    note: which checks the row cannot have, and why. place: of the row in its table, from 1; 0 where it has none.
     """
 
     row: str
@@ -36,6 +36,7 @@ class Outcome:
     series: Mapping[int, float] = field(default_factory=dict)
     scale: float = 1.0
     note: str = ""
+    place: int = 0
 
     @property
     def subject(self) -> str:
@@ -66,7 +67,8 @@ class Outcome:
 
     def metrics(self) -> dict[str, Any]:
         """The numbers of the result's line in the record."""
-        return dict(plain({"error": self.error, "limit": self.limit, "scale": self.scale, **self.numbers}))
+        place = {"place": self.place} if self.place else {}
+        return dict(plain({"error": self.error, "limit": self.limit, "scale": self.scale, **place, **self.numbers}))
 
     def to_dict(self) -> dict[str, Any]:
         """The result's own file: what `harness.report` shows of any comparison, and the series for the chart."""

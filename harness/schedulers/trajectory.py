@@ -9,9 +9,10 @@ import numpy as np
 
 from harness.adapters.sampling import Array, Sampled, Samples
 from harness.parity.compare import Difference, Verdict, compare
+from harness.schedulers.corrections import Corrections
 from harness.schedulers.exact import TWO_BUMPS
 from harness.schedulers.outcome import Outcome, worst_of
-from harness.schedulers.twins import ALGORITHM_2, Corrections, Setting
+from harness.schedulers.twins import ALGORITHM_2, Setting
 from harness.tolerance import Tolerance
 
 LIMITS = {True: 1e-12, False: 1e-5}

@@ -8,9 +8,10 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.adapters.sampling import Recipe, Replaced, Samples
+from harness.adapters.sampling import Recipe, Samples
 from harness.errors import SpecError, closest
 from harness.reader import build, load, specification
+from harness.schedulers.corrections import Corrections
 
 ALGORITHM_2 = "sample_heun"
 """In the place of a twin: k-diffusion's function for algorithm 2 of Karras et al. (arXiv:2206.00364)."""
@@ -98,43 +99,6 @@ class Table:
 
 
 @specification
-class Correction:
-    """A line of a scheduler's source and the line in its place. id: the row of the register that it proves.
-
-    Several of one id are made together.
-    """
-
-    id: str
-    scheduler: str
-    old: str
-    new: str
-
-
-@specification
-class Corrections:
-    """All corrections of a file."""
-
-    correction: tuple[Correction, ...]
-
-    def of(self, ids: Sequence[str], scheduler: str) -> tuple[Replaced, ...]:
-        """Those of the ids that change this scheduler, in the order of the ids.
-
-        Raises:
-            SpecError: there is none of an id, for any scheduler.
-        """
-        known = [entry.id for entry in self.correction]
-        for id in ids:  # noqa: A001
-            if id not in known:
-                raise SpecError(f"correction {id!r}", "not in the file", todo=closest(id, known))
-        return tuple(
-            Replaced(entry.old, entry.new)
-            for id in ids  # noqa: A001
-            for entry in self.correction
-            if entry.id == id and entry.scheduler == scheduler
-        )
-
-
-@specification
 class Setting:
     """One run of both sides: the row with a trial, a number of steps, a type, and the corrections made."""
 
@@ -200,16 +164,6 @@ def read_twins(file: Path) -> Table:
     for twin in table.twin:
         table.tried(twin, slow=True), table.tried(twin, slow=False)
     return table
-
-
-def read_corrections(file: Path) -> Corrections:
-    """The corrections of a TOML file.
-
-    Raises:
-        SpecError: an unknown key or a wrong value, with its line.
-    """
-    corrections: Corrections = build(Corrections, load(file), file=file)
-    return corrections
 
 
 def settings(table: Table, twin: Twin, *, slow: bool, corrected: Sequence[str] = ()) -> tuple[Setting, ...]:

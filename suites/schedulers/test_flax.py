@@ -13,18 +13,10 @@ from harness.adapters.sampling import Replaced
 from harness.errors import SpecError
 from harness.parity.compare import Verdict
 from harness.register import Row, read_register
+from harness.schedulers.corrections import Correction, Corrections, read_corrections
 from harness.schedulers.outcome import Outcome
 from harness.schedulers.trajectory import compared, largest, twin_outcome
-from harness.schedulers.twins import (
-    Correction,
-    Corrections,
-    Setting,
-    Table,
-    Trial,
-    read_corrections,
-    read_twins,
-    settings,
-)
+from harness.schedulers.twins import Setting, Table, Trial, read_twins, settings
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 TABLE: Table = read_twins(FIXTURES / "schedulers" / "twins.toml")

@@ -8,6 +8,7 @@ import pytest
 from harness.adapters.sampling import Recipe, Replaced
 from harness.parity.compare import Verdict
 from harness.register import read_register
+from harness.schedulers.corrections import read_corrections
 from harness.schedulers.grid_cases import (
     LEVELS,
     TOLD,
@@ -17,7 +18,6 @@ from harness.schedulers.grid_cases import (
     told_apart,
 )
 from harness.schedulers.grids import CLASSES, grid_of
-from harness.schedulers.mends import read_corrections
 from harness.schedulers.outcome import Outcome
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -29,7 +29,9 @@ KEYS = pytest.mark.parametrize(("name", "check"), [pytest.param(*key, id="-".joi
 SUBJECTS = {row.id: row.subjects for row in read_register(FIXTURES / "register")}
 CORRECTED = [
     (key, name, subject.removeprefix(f"{name}."), edits)
-    for (key, name), edits in read_corrections(FIXTURES / "schedulers" / "corrections-properties.toml").items()
+    for (key, name), edits in read_corrections(FIXTURES / "schedulers" / "corrections-properties.toml")
+    .by_scheduler()
+    .items()
     for subject in SUBJECTS[key]
     if tuple(subject.split(".")) in CHECKS and subject.startswith(f"{name}.")
 ]

@@ -1,5 +1,6 @@
 """Faults planted in copies of the real schedulers: each is caught by a check that the scheduler as installed passes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,27 +9,20 @@ from harness.parity.compare import Verdict
 from harness.schedulers.checks import check, names_of
 from harness.schedulers.corrections import read_corrections
 
-FAULTS = {
-    each.id: each for each in read_corrections(Path(__file__).parents[2] / "fixtures" / "schedulers" / "faults.toml")
-}
+FAULTS = read_corrections(Path(__file__).parents[2] / "fixtures" / "schedulers" / "faults.toml")
 
 
 def test_there_are_enough():
-    assert len(FAULTS) >= 15
+    assert len(FAULTS.ids()) >= 15
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("key", FAULTS)
-def test_fault_is_caught(originals, table, key):
-    fault = FAULTS[key]
-    for name in fault.rows:
-        row = table.named(name)
-        caught = {
-            kind: check(fault.applied(row), kind, table)
-            for kind in names_of(row)
-            if check(row, kind, table).verdict is Verdict.AGREE
-        }
-        assert any(outcome.verdict is Verdict.DIVERGE for outcome in caught.values()), "\n".join(
-            map(str, caught.values())
-        )
-        print(f"{key}: caught by", [kind for kind, found in caught.items() if found.verdict is Verdict.DIVERGE])  # noqa: T201
+@pytest.mark.parametrize("fault", FAULTS.correction, ids=lambda fault: fault.id)
+def test_fault_is_caught(originals, table, fault):
+    row = table.named(fault.row)
+    planted = replace(row, edits=FAULTS.of([fault.id], row.scheduler))
+    sound = [name for name in names_of(row) if check(row, name, table).verdict is Verdict.AGREE]
+    found = {name: check(planted, name, table) for name in sound}
+    caught = [name for name, outcome in found.items() if outcome.verdict is Verdict.DIVERGE]
+    assert caught, "\n".join(map(str, found.values()))
+    print(f"{fault.id}: caught by {', '.join(caught)}")  # noqa: T201

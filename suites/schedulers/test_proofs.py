@@ -1,5 +1,7 @@
 """Causes of the register that no change of one line mends, proved in other ways."""
 
+import pytest
+
 from harness.parity.compare import Verdict
 from harness.schedulers.agreement import GATES
 from harness.schedulers.checks import check
@@ -26,11 +28,12 @@ def test_the_documented_dpmpp_sde_draws_no_noise(originals, table):
     assert check(table.named("dpmpp-sde-own"), "original", table).verdict is Verdict.AGREE
 
 
+@pytest.mark.slow
 def test_limits_of_float32_vanish_in_float64(originals, table):
     for name in ("heun-squared-cosine", "dpm2-a-squared-cosine"):
         outcome = check(table.named(name), "original", table)
         assert outcome.numbers["error64"] <= GATES[True]
         assert outcome.numbers["error32"] > GATES[False]
-    row = table.named("lms-karras-1000")
+    row = table.named("lms-karras-500")
     narrow, wide = (oracle_loop(row, table.tried(row, slow=False), wide=wide).error for wide in (False, True))
     assert wide < 1e-9 < narrow

@@ -10,8 +10,8 @@ from harness.adapters.diffusers.signatures import takes
 from harness.adapters.sampling import Recipe, Replaced
 from harness.parity.compare import Verdict
 from harness.register import read_register
+from harness.schedulers.corrections import read_corrections
 from harness.schedulers.grid_cases import read_cases
-from harness.schedulers.mends import read_corrections
 from harness.schedulers.options import (
     LIMITS,
     RUN_STEPS,
@@ -41,6 +41,24 @@ SUITES = ("suites/schedulers/test_grids.py", "suites/schedulers/test_properties.
 PAIRS = [(name, prop) for name in schedulers() for prop in LIMITS if (name, prop) not in EXAMPLES]
 
 
+QUICK_CLASSES = (
+    "DDIMScheduler",
+    "DDPMScheduler",
+    "PNDMScheduler",
+    "EulerDiscreteScheduler",
+    "EulerAncestralDiscreteScheduler",
+    "HeunDiscreteScheduler",
+    "LMSDiscreteScheduler",
+    "DPMSolverMultistepScheduler",
+    "DPMSolverSinglestepScheduler",
+    "KDPM2DiscreteScheduler",
+    "DEISMultistepScheduler",
+    "UniPCMultistepScheduler",
+    "FlowMatchEulerDiscreteScheduler",
+)
+"""What pipelines use most. The others wait for slow runs, which try every class under more options besides."""
+
+
 def properties(pairs):
     return pytest.mark.parametrize(("name", "prop"), [pytest.param(*pair, id="-".join(pair)) for pair in pairs])
 
@@ -49,7 +67,7 @@ CORRECTIONS = read_corrections(FIXTURES / "schedulers" / "corrections-properties
 SUBJECTS = {row.id: row.subjects for row in read_register(FIXTURES / "register")}
 CORRECTED = [
     pytest.param(name, subject.removeprefix(f"{name}."), edits, id=f"{row}-{subject}")
-    for (row, name), edits in CORRECTIONS.items()
+    for (row, name), edits in CORRECTIONS.by_scheduler().items()
     for subject in SUBJECTS[row]
     if subject.startswith(f"{name}.") and (tuple(subject.split(".")) in EXAMPLES or subject.endswith(".compatible"))
 ]
@@ -164,7 +182,13 @@ def exemplified(name, check, *, edits=()):
     return outcome(name, check, results, LIMITS[check.split("-")[0]])
 
 
-@properties([(name, prop) for name, prop in PAIRS if name not in LONG or prop not in (*RUNS, "saved")])
+@properties(
+    [
+        (name, prop)
+        for name, prop in PAIRS
+        if name in QUICK_CLASSES and (name not in LONG or prop not in (*RUNS, "saved"))
+    ]
+)
 def test_property(name, prop, schedule):
     schedule(tried(name, prop, examples=QUICK))
 

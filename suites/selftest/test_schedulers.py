@@ -150,3 +150,9 @@ def test_a_wrong_table_says_where(tmp_path, text, message):
     with pytest.raises(SpecError) as caught:
         read_table(file)
     assert message in str(caught.value)
+
+
+def test_what_is_recorded_are_plain_numbers():
+    found = outcome(np.float64(0.5))
+    assert type(found.metrics()["error"]) is float
+    assert outcome(np.float64("inf")).metrics()["error"] == "inf"

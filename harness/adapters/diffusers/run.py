@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+import json
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +16,7 @@ import torch
 
 from harness.adapters.diffusers.copies import float64, scheduler_class
 from harness.adapters.diffusers.families import family_of
-from harness.adapters.sampling import Array, Call, Denoise, Draw, Level, Noise, Recipe, Replace, Sampled
+from harness.adapters.sampling import Array, Call, Denoise, Draw, Level, Noise, Recipe, Replace, Replaced, Sampled
 
 
 @dataclass(slots=True)
@@ -67,8 +70,8 @@ class Scheduler:
 
     def made(self) -> Any:
         """The scheduler itself, its timesteps set; used under `float64`."""
-        build = scheduler_class(self.recipe.name, wide=self.recipe.wide, edits=self.recipe.edits)
-        scheduler = build(**{name: _callable(name, value) for name, value in self.recipe.options.items()})
+        options = json.dumps(dict(self.recipe.options))
+        scheduler = copy.deepcopy(_constructed(self.recipe.name, options, self.recipe.wide, self.recipe.edits))
         scheduler.set_timesteps(self.recipe.steps or None, **self.recipe.schedule)
         if self.recipe.begin and hasattr(scheduler, "set_begin_index"):
             scheduler.set_begin_index(self.recipe.begin)
@@ -111,6 +114,16 @@ class Scheduler:
         family = family_of(scheduler, self.recipe.family)
         levels = [family.level(scheduler, number, float(t)) for number, t in enumerate(told(scheduler))]
         return (*levels[self.recipe.begin :], family.last(scheduler))
+
+
+@functools.lru_cache(maxsize=32)
+def _constructed(name: str, options: str, wide: bool, edits: tuple[Replaced, ...]) -> Any:
+    """A scheduler as its constructor leaves it, to be copied: some set a thousand timesteps there, a tenth of a second.
+
+    options: as JSON.
+    """
+    build = scheduler_class(name, wide=wide, edits=edits)
+    return build(**{name: _callable(name, value) for name, value in json.loads(options).items()})
 
 
 def _callable(name: str, value: Any) -> Any:
