@@ -34,7 +34,7 @@ def check(row: Row, name: str, table: Table, *, slow: bool = False) -> Outcome:
 
     A scheduler that raises has an infinite error, and its message is the outcome's reason.
     """
-    place = 1 + [each.id for each in table.row].index(row.id) if row.id in {each.id for each in table.row} else 0
+    place = next((number for number, each in enumerate(table.row, start=1) if each.id == row.id), 0)
     try:
         return replace(CHECKS[name](row, table, slow), note=row.note, place=place)
     except HarnessError:
