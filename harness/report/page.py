@@ -37,7 +37,8 @@ CARDS = (200, 100, 50)
 """Results told in full, tried in turn where even the fewest taps leave the page too large; others are told in short."""
 
 PLAIN = 40
-"""Agreeing results told in full of the suites with a section of their own; of more that section says what matters."""
+"""Agreeing results told in full of the suites with a section of their own, and known divergences listed at the top; of
+more that section says what matters."""
 
 POINTS = 400
 """Taps that a chart draws one by one: on a screen of 1,000 pixels more cannot be told apart."""
@@ -158,6 +159,7 @@ def environment() -> Environment:
         not_run_reasons=words.not_run_reasons,
         ticks=ticks(),
         names=NAMES,
+        plain=PLAIN,
         causes=OTHERS,
     )
     return made
