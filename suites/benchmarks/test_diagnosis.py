@@ -20,8 +20,8 @@ SHAPE = {
     "max_position_embeddings": 512,
 }
 LIMIT = 10
-"""Measured in PyTorch, with the proofs of causes: 2.5 for a fault from the first token on, 7.2 for one from token 110.
-In Flax, without them: 7.2, on a busy machine 9.4."""
+"""Measured of localising alone: in PyTorch 2.2 to 2.8 for a fault from the first token on, 8.6 for one from token 110;
+in Flax 5.7 to 7.2, on a busy machine 9.4."""
 
 
 def cpu_seconds(run):
@@ -48,11 +48,11 @@ def test_pytorch(benchmark, start):
     port.load_state_dict(reference.state_dict())
     port.model.layers[3].mlp.act_fn = Faulty()
     with one_thread():
-        seconds, _, diagnosis, forward = benchmark.pedantic(lambda: measured(reference, port), rounds=1)
+        whole, seconds, diagnosis, forward = benchmark.pedantic(lambda: measured(reference, port), rounds=1)
     assert [each.path for each in diagnosis.faulty] == ["model.layers.3.mlp.act_fn"]
-    ratio = seconds / forward
-    print(f"PyTorch, from token {start}: {ratio:.1f} plain forwards, {diagnosis.runs} runs on {diagnosis.probe}")  # noqa: T201
-    assert ratio <= LIMIT
+    ratios = f"{seconds / forward:.1f} plain forwards, {whole / forward:.1f} with causes, steps and specimens"
+    print(f"PyTorch, from token {start}: {ratios}; {diagnosis.runs} runs on {diagnosis.probe}")  # noqa: T201
+    assert seconds / forward <= LIMIT
 
 
 def test_flax(benchmark, tmp_path):
