@@ -57,6 +57,14 @@ class Runs(Protocol):
         """The framework and class, for people: `PyTorch BertModel`."""
 
 
+@runtime_checkable
+class Stepwise(Protocol):
+    """Can be run in float64 without a compiler: quick for a model that is run once."""
+
+    def run_stepwise(self, inputs: Mapping[str, Any], *, state: State = STORED) -> dict[str, Array]:
+        """The outputs with weights, inputs and the model's type in float64; islands stay as they are."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wide:
     """The outputs of a run in float64, and its islands: the places that computed in a shorter type all the same.

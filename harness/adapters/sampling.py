@@ -9,6 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from harness.adapters.source import Replaced
+
 Array = npt.NDArray[np.floating[Any]]
 
 
@@ -68,14 +70,6 @@ class Sampled:
     @property
     def final(self) -> Array:
         return self.states[-1]
-
-
-@dataclass(frozen=True, slots=True)
-class Replaced:
-    """A change to the source of a copy: `old` occurs exactly once and becomes `new`."""
-
-    old: str
-    new: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.adapters.sampling import Replaced
+from harness.adapters.source import Replaced
 from harness.errors import SpecError, closest
 from harness.reader import build, load, specification
 

@@ -39,6 +39,11 @@ class Outcome:
     place: int = 0
 
     @property
+    def case(self) -> str:
+        """How the record names the sampler."""
+        return self.row
+
+    @property
     def subject(self) -> str:
         """How the register names it."""
         return f"{self.row}.{self.check}"

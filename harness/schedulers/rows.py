@@ -7,7 +7,8 @@ from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
-from harness.adapters.sampling import Recipe, Replaced
+from harness.adapters.sampling import Recipe
+from harness.adapters.source import Replaced
 from harness.errors import SpecError, closest
 from harness.reader import build, load, specification
 

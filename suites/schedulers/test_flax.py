@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.adapters.sampling import Replaced
+from harness.adapters.source import Replaced
 from harness.errors import SpecError
 from harness.parity.compare import Verdict
 from harness.register import Row, read_register

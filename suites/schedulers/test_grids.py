@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.adapters.sampling import Recipe, Replaced
+from harness.adapters.sampling import Recipe
+from harness.adapters.source import Replaced
 from harness.parity.compare import Verdict
 from harness.register import read_register
 from harness.schedulers.corrections import read_corrections

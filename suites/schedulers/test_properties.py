@@ -7,7 +7,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from harness.adapters.diffusers.signatures import takes
-from harness.adapters.sampling import Recipe, Replaced
+from harness.adapters.sampling import Recipe
+from harness.adapters.source import Replaced
 from harness.parity.compare import Verdict
 from harness.register import read_register
 from harness.schedulers.corrections import read_corrections

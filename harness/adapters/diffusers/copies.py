@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from harness.adapters.sampling import Replaced
+from harness.adapters.source import Replaced, line_in, replaced
 from harness.errors import SpecError, closest
 
 WIDER = {"float32": "float64", "float": "double"}
@@ -72,9 +72,8 @@ def line_of(name: str, text: str) -> int:
     Raises:
         SpecError: it does not occur exactly once.
     """
-    source = file_of(name).read_text()
-    _once(source, text, file_of(name))
-    return source[: source.index(text)].count("\n") + 1
+    file = file_of(name)
+    return line_in(file.read_text(), text, place=_place(file))
 
 
 @functools.lru_cache(maxsize=256)
@@ -85,11 +84,7 @@ def copied(
 
     along: files of the same package that are copied too, without the edits; what it imports of them comes from there.
     """
-    source = file.read_text()
-    for edit in edits:
-        _once(source, edit.old, file)
-        source = source.replace(edit.old, edit.new)
-    tree = ast.parse(source)
+    tree = ast.parse(replaced(file.read_text(), edits, place=_place(file)))
     if wide:
         names = WIDER_FLAX if file.stem.endswith("_flax") else WIDER
         tree = ast.fix_missing_locations(_Wider(names).visit(tree))
@@ -154,11 +149,5 @@ def _files() -> dict[str, Path]:
     return found
 
 
-def _once(source: str, text: str, file: Path) -> None:
-    times = source.count(text)
-    if times != 1:
-        raise SpecError(
-            f"{file.name} of diffusers {version('diffusers')}",
-            f"the text to replace occurs {times} times, not once: {text!r}",
-            todo="Give the line as the installed version has it, with enough of its neighbours to be unique.",
-        )
+def _place(file: Path) -> str:
+    return f"{file.name} of diffusers {version('diffusers')}"

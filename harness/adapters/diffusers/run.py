@@ -16,7 +16,8 @@ import torch
 
 from harness.adapters.diffusers.copies import float64, scheduler_class
 from harness.adapters.diffusers.families import family_of
-from harness.adapters.sampling import Array, Call, Denoise, Draw, Level, Noise, Recipe, Replace, Replaced, Sampled
+from harness.adapters.sampling import Array, Call, Denoise, Draw, Level, Noise, Recipe, Replace, Sampled
+from harness.adapters.source import Replaced
 
 
 @dataclass(slots=True)

@@ -118,6 +118,10 @@ class JaxModel:
         with self._wide() as program:
             return program.run(inputs, state)
 
+    def run_stepwise(self, inputs: Mapping[str, Any], *, state: State = STORED) -> dict[str, Array]:
+        with self._wide() as program:
+            return program.run_stepwise(inputs, state)
+
     def replay(
         self,
         inputs: Mapping[str, Any],

@@ -84,6 +84,11 @@ class Program:
             shared=made.drawn.shared,
         )
 
+    def run_stepwise(self, inputs: Mapping[str, Any], state: State) -> dict[str, Array]:
+        """The outputs with weights and inputs in float64, operation by operation: what is short by itself stays so."""
+        arrays, fixed = split(inputs)
+        return collect(_arrays(self.apply(self.widened(state), {**arrays, **fixed}, None)[0]))
+
     def run_compiled(self, inputs: Mapping[str, Any]) -> dict[str, Array]:
         """The outputs in inference mode, in the types that weights and inputs have, as `jax.jit` makes them."""
         every = to_jax(inputs)

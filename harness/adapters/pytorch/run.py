@@ -78,6 +78,10 @@ class TorchModel:
             outputs = _collect(self._call(_wide_tensors(inputs, device), lift))
             return Wide(outputs, lift.places)
 
+    def run_stepwise(self, inputs: Mapping[str, Any], *, state: State = STORED) -> dict[str, Array]:
+        with self._wide(state) as device:
+            return _collect(self._call(_wide_tensors(inputs, device)))
+
     def replay(
         self,
         inputs: Mapping[str, Any],

@@ -1,34 +1,64 @@
-"""The fixture `schedule`: outcomes of the checks of a diffusion scheduler."""
+"""The fixtures `schedule` and `twins`: what checks of a diffusion scheduler, or of twins in two frameworks, found."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import pytest
 
-from harness.plugin.conclude import conclude, repeat_command
+from harness.plugin.conclude import Judged, conclude, repeat_command
 from harness.plugin.recorder import keep
 from harness.settings import Repository, find_repository
 
-if TYPE_CHECKING:
-    from harness.schedulers.outcome import Outcome
+
+class Outcome(Judged, Protocol):
+    """What one check of one subject found."""
+
+    @property
+    def case(self) -> str:
+        """How the record names what was checked."""
+        ...
+
+    @property
+    def check(self) -> str:
+        """Which check."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """What was checked, for people."""
+        ...
+
+    @property
+    def subject(self) -> str:
+        """How the register names the claim."""
+        ...
 
 
 @pytest.fixture
-def schedule(request: pytest.FixtureRequest) -> Schedule:
+def schedule(request: pytest.FixtureRequest) -> Outcomes:
     """Record what a check of a scheduler found; fail unless it agrees or the register knows why not.
 
     `schedule(outcome)` for one, `schedule.all(outcomes)` for several: all are recorded before the test ends.
     """
-    return Schedule(request.node, find_repository(request.config.rootpath))
+    return Outcomes(request.node, find_repository(request.config.rootpath))
+
+
+@pytest.fixture
+def twins(request: pytest.FixtureRequest) -> Outcomes:
+    """Record what a check of twins found; fail unless they agree or the register knows why not.
+
+    `twins(outcome)` for one, `twins.all(outcomes)` for several: all are recorded before the test ends.
+    """
+    return Outcomes(request.node, find_repository(request.config.rootpath))
 
 
 @dataclass(slots=True)
-class Schedule:
-    """What the fixture `schedule` gives. since: when the work on the outcomes to come began, of the clock in seconds.
+class Outcomes:
+    """What these fixtures give. since: when the work on the outcomes to come began, of the clock in seconds.
 
     The results have no key, since nobody says which files an outcome depends on: a resumed run makes them again.
     """
@@ -46,7 +76,7 @@ class Schedule:
         from harness.register import read_register, rows_for
 
         if not outcomes:
-            pytest.fail("there is no outcome, so nothing is known of the scheduler", pytrace=False)
+            pytest.fail("there is no outcome, so nothing is known", pytrace=False)
         register = read_register(self.repository.register)
         found = [(outcome, rows_for(outcome.subject, register)) for outcome in outcomes]
         repeat = repeat_command(self.item, outcomes[0].subject, self.repository)
@@ -54,7 +84,7 @@ class Schedule:
         for outcome, rows in found:
             keep(
                 self.item,
-                outcome.row,
+                outcome.case,
                 outcome.title,
                 found=outcome,
                 check=outcome.check,

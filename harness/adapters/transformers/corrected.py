@@ -1,0 +1,74 @@
+"""A module of transformers as it would be with stated lines replaced, in memory and for a while."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from harness.adapters.source import Replaced, line_in, replaced
+
+
+@contextmanager
+def corrected(edits: Mapping[str, Sequence[Replaced]]) -> Iterator[None]:
+    """While open, those modules are what their changed source makes of them, for everything that uses their names.
+
+    edits: module below `transformers` (`models.llama.modeling_flax_llama`) -> the texts to replace, in order. A module
+        whose classes extend those of another is named too, with no text, after the other.
+
+    Raises:
+        SpecError: there is no such module, or a text is not found exactly once in it.
+    """
+    with ExitStack() as stack:
+        for name, texts in edits.items():
+            stack.enter_context(_instead(f"transformers.{name}", texts))
+        yield
+
+
+def line_of(module: str, text: str) -> int:
+    """The number of the line on which `text` begins in the module's file, counted from 1."""
+    return line_in(_source(import_module(f"transformers.{module}")), text, place=f"correction of {module}")
+
+
+@contextmanager
+def _instead(name: str, texts: Sequence[Replaced]) -> Iterator[None]:
+    original = import_module(name)
+    source = replaced(_source(original), texts, place=f"correction of {name}")
+    made = ModuleType(name)
+    made.__dict__.update(__file__=original.__file__, __package__=original.__package__, __spec__=original.__spec__)
+    with ExitStack() as stack:
+        stack.callback(sys.modules.__setitem__, name, original)
+        sys.modules[name] = made
+        exec(compile(source, str(original.__file__), "exec"), made.__dict__)
+        for holder, key, before, after in _uses(original, made):
+            stack.callback(setattr, holder, key, before)
+            setattr(holder, key, after)
+        yield
+
+
+def _uses(original: ModuleType, made: ModuleType) -> list[tuple[ModuleType, str, Any, Any]]:
+    """Where in the library a name means something that the module defines: module, name, old, new."""
+    defined = {
+        id(value): key
+        for key, value in vars(original).items()
+        if getattr(value, "__module__", None) == original.__name__ and key in vars(made)
+    }
+    defined |= {id(value): key for key, value in vars(original).items() if isinstance(value, dict) and key.isupper()}
+    found = []
+    for module in [module for name, module in sys.modules.items() if name.split(".")[0] == "transformers"]:
+        if module is original or module is made or not isinstance(module, ModuleType):
+            continue
+        for key, value in list(vars(module).items()):
+            if id(value) in defined:
+                found.append((module, key, value, vars(made)[defined[id(value)]]))
+            elif value is original:
+                found.append((module, key, value, made))
+    return found
+
+
+def _source(module: ModuleType) -> str:
+    return Path(str(module.__file__)).read_text(encoding="utf-8")

@@ -1,0 +1,50 @@
+"""For the suite of twins: its table, what it needs, and which part of the slow tests runs today."""
+
+import datetime
+import os
+import zlib
+from pathlib import Path
+
+import pytest
+
+from harness.equivalence.family import read_families
+
+FAMILIES = read_families(Path(__file__).parents[2] / "fixtures" / "equivalence" / "families")
+PARTS = 10
+TODAY = int(os.environ.get("HARNESS_PART", datetime.datetime.now(datetime.UTC).date().toordinal() % PARTS))
+"""The part of the slow tests that runs on every run: another each day, or the one that the variable names."""
+
+
+def in_turn(parameters):
+    """The parameters, all but today's part marked slow."""
+    return [
+        each
+        if zlib.crc32(each.id.encode()) % PARTS == TODAY
+        else pytest.param(*each.values, id=each.id, marks=pytest.mark.slow)
+        for each in parameters
+    ]
+
+
+@pytest.fixture(autouse=True)
+def _frameworks():
+    for name in ("torch", "flax", "transformers"):
+        pytest.importorskip(name)
+    pytest.importorskip(
+        "transformers.modeling_flax_utils", reason="needs transformers below 5, the last with Flax models"
+    )
+
+
+@pytest.fixture(scope="session")
+def bases():
+    """What is seen of a family before a field is changed, each once."""
+    from harness.equivalence.fields import seen
+
+    known = {}
+
+    def base(family, varied, head):
+        key = family.id, head, repr(varied.settings), varied.run, varied.inputs
+        if key not in known:
+            known[key] = seen(family, family.head_of(head), varied.settings, run=varied.run, inputs=varied.inputs)
+        return known[key]
+
+    return base

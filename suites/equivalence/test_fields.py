@@ -1,0 +1,29 @@
+"""Every field of every configuration: followed by both sides alike, or registered."""
+
+import pytest
+
+from harness.equivalence.fields import check_name, values_of
+from suites.equivalence.conftest import FAMILIES, in_turn
+
+VALUES = [
+    pytest.param(family, varied, value, head, id=f"{family.id}.{head}.{check_name(varied, value)}")
+    for family in FAMILIES
+    for varied, value in values_of(family)
+    for head in varied.heads or (family.head_of().reference,)
+]
+
+
+@pytest.mark.parametrize(("family", "varied", "value", "head"), in_turn(VALUES))
+def test_field_is_followed_by_both(family, varied, value, head, twins, bases):
+    from harness.equivalence.fields import varied_outcome
+
+    twins(varied_outcome(family, varied, value, head=family.head_of(head), base=bases(family, varied, head)))
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=[family.id for family in FAMILIES])
+def test_every_field_is_varied_or_left_for_a_reason(family):
+    from harness.adapters.transformers.twins import fields_of
+
+    known = {varied.name for varied in family.varied()} | set(family.left)
+    missing = [name for name in fields_of(family.configuration) if name not in known]
+    assert not missing, f"name them in {family.id}.toml, under fields or left: {missing}"
