@@ -338,6 +338,20 @@ class Compiles(Protocol):
 
 
 @runtime_checkable
+class Divides(Protocol):
+    """Can be run with its batch divided over several devices."""
+
+    def step_over(
+        self, inputs: Mapping[str, Any], cotangents: Mapping[str, Array], *, devices: int
+    ) -> dict[str, Array]:
+        """The outputs, and every weight after a step of AdamW on the loss sum(output x cotangent), in float64.
+
+        Raises:
+            UnsupportedError: there are fewer devices, or they do not divide the batch.
+        """
+
+
+@runtime_checkable
 class Draws(Protocol):
     """Can be run in training mode with dropout at work."""
 
@@ -363,8 +377,11 @@ class Decodes(Protocol):
 class Generates(Protocol):
     """Can go on with a text by itself."""
 
-    def generate(self, inputs: Mapping[str, Any], *, steps: int) -> Array:
+    def generate(self, inputs: Mapping[str, Any], *, steps: int, beams: int = 1, ends: Sequence[int] = ()) -> Array:
         """The tokens given and up to `steps` more, each the likeliest, with the weights and types as they are.
+
+        A model with an encoder is given what that reads, and begins with its own first token. beams: how many texts
+        are kept at every step. ends: tokens that end a text, instead of those that the model names.
 
         Raises:
             UnsupportedError: the model has no such method.

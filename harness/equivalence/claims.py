@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from harness.equivalence.beyond import beyond, checks_of
 from harness.equivalence.family import Family, Head
 from harness.equivalence.fields import check_name, values_of, varied_outcome
 from harness.equivalence.forward import WAYS, forward
@@ -35,6 +36,8 @@ def claims_of(family: Family, head: Head) -> Iterator[tuple[str, Claim]]:
     """Every check of these twins, and what makes it."""
     for way in WAYS:
         yield way, lambda way=way: forward(family, head, way)  # type: ignore[misc]
+    for check in checks_of(head):
+        yield check, lambda check=check: beyond(family, head, check)  # type: ignore[misc]
     for varied, value in values_of(family):
         if head.reference in (varied.heads or (family.head_of().reference,)):
             yield (

@@ -52,7 +52,7 @@ def forward(family: Family, head: Head, way: str, *, seed: int = 0) -> Outcome:
     """
     from harness.adapters.transformers import twins as library
 
-    blank = Outcome(family.id, head.reference, head.port_name, way, Verdict.DIVERGE, error=float("inf"), scale=1.0)
+    blank = blank_outcome(family, head, way)
     config = library.configuration(family.configuration, {**family.base, **head.settings})
     call = make(head.inputs or family.inputs, library.settings_of(config), seed=seed)
     convert: Callable[..., Converted] = library.to_flax if way == "to_flax" else library.from_flax
@@ -72,6 +72,11 @@ def forward(family: Family, head: Head, way: str, *, seed: int = 0) -> Outcome:
     exact = reference.run_wide(call).outputs
     found = compared(runs[0], runs[1], exact, head=head, masks=valid_masks(call, "", blank.subject))
     return judged(replace(blank, notes=notes), found)
+
+
+def blank_outcome(family: Family, head: Head, check: str) -> Outcome:
+    """An outcome to be filled in: until then, a side raised."""
+    return Outcome(family.id, head.reference, head.port_name, check, Verdict.DIVERGE, error=float("inf"), scale=1.0)
 
 
 def compared(ours: Outputs, theirs: Outputs, exact: Outputs, *, head: Head, masks: Mask) -> list[Difference]:

@@ -94,7 +94,7 @@ def examine(
                 taken = [given, *(probe for probe in probes.taken if probe.name in done)]
                 collect("weights", missing_line(found, taken, masks_of, seed=seed))
         richest = taken[min(1, len(taken) - 1)]
-        for check, run in _families(found, richest, taken, masks_of, seed):
+        for check, run in further_checks(found, richest, taken, masks_of, seed):
             if check not in checks:
                 continue
             with step(check):
@@ -170,9 +170,13 @@ def probes_for(sides: Sequence[Runs], call: Mapping[str, Any], *, valid: str, se
     )
 
 
-def _families(
+def further_checks(
     found: Study, richest: Probe, taken: Sequence[Probe], masks_of: Callable[[Mapping[str, Any]], Mask], seed: int
 ) -> list[tuple[str, Callable[[], Any]]]:
+    """The checks on healthy weights beside the probes: name -> what makes its lines.
+
+    richest: the probe on which gradients and training are compared. taken: those that both sides could be run on.
+    """
     masks = masks_of(richest.inputs)
     plain = next((probe for probe in taken if probe.name.startswith("no mask")), taken[0])
     # An encoder's mask is read at every step; a decoder alone is padded on the left.

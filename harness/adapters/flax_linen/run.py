@@ -70,12 +70,15 @@ class TransformersFlax:
                 self.model, self._params(self._names(), weights), split(inputs)[0], chunks, compiling
             )
 
-    def generate(self, arrays: Mapping[str, Any], steps: int) -> Any:
+    def generate(self, arrays: Mapping[str, Any], steps: int, beams: int, ends: Sequence[int]) -> Any:
         if not hasattr(self.model, "init_cache"):
             raise UnsupportedError("the model does not generate")
-        ids = arrays["input_ids"]
-        longest = ids.shape[1] + steps
-        found = self.model.generate(**arrays, max_length=longest, do_sample=False, num_beams=1, pad_token_id=0)
+        given = 1 if self.model.config.is_encoder_decoder else arrays["input_ids"].shape[1]
+        # A single end is given as the library's own configurations have it, as a number.
+        how = {"eos_token_id": ends[0] if len(ends) == 1 else list(ends)} if ends else {}
+        found = self.model.generate(
+            **arrays, **how, max_length=given + steps, do_sample=False, num_beams=beams, pad_token_id=0
+        )
         return found.sequences
 
     def watching(self, tell: Callable[[str, Any], None]) -> AbstractContextManager[None]:
@@ -181,7 +184,7 @@ class Linen:
 
         return incremental(call, collect, inputs, chunks, self.accepts())
 
-    def generate(self, _arrays: Mapping[str, Any], _steps: int) -> Any:
+    def generate(self, _arrays: Mapping[str, Any], _steps: int, _beams: int, _ends: Sequence[int]) -> Any:
         raise UnsupportedError("the model does not generate")
 
     def watching(self, tell: Callable[[str, Any], None]) -> AbstractContextManager[None]:

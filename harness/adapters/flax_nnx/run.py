@@ -79,7 +79,7 @@ class Nnx:
 
         return incremental(call, collect, inputs, chunks, self.accepts())
 
-    def generate(self, _arrays: Mapping[str, Any], _steps: int) -> Any:
+    def generate(self, _arrays: Mapping[str, Any], _steps: int, _beams: int, _ends: Sequence[int]) -> Any:
         raise UnsupportedError("the model does not generate")
 
     def watching(self, tell: Callable[[str, Any], None]) -> AbstractContextManager[None]:

@@ -13,6 +13,7 @@ import jax
 
 from harness.adapters.jax.arrays import collect, to_jax, to_numpy
 from harness.adapters.jax.lift import Lift
+from harness.adapters.jax.parallel import step_over
 from harness.adapters.jax.program import Program, compiled, noise, tell
 from harness.adapters.jax.replay import Watch, Watches, divided, trace_of
 from harness.adapters.jax.session import session
@@ -64,8 +65,8 @@ class Kind(Protocol):
     def replaying(self, watch: Watches) -> AbstractContextManager[None]:
         """While open, `watch` stands around every module's call in a program that is being traced."""
 
-    def generate(self, _arrays: Mapping[str, Any], _steps: int) -> Any:
-        """The tokens given and up to `steps` more, each the likeliest."""
+    def generate(self, _arrays: Mapping[str, Any], _steps: int, _beams: int, _ends: Sequence[int]) -> Any:
+        """The tokens given and up to `steps` more: see `Generates`."""
 
     def accepts(self) -> frozenset[str]:
         """The names of the arguments that the model takes."""
@@ -117,6 +118,12 @@ class JaxModel:
         """The outputs in float64, with every conversion to a shorter type lifted."""
         with self._wide() as program:
             return program.run(inputs, state)
+
+    def step_over(
+        self, inputs: Mapping[str, Any], cotangents: Mapping[str, Array], *, devices: int
+    ) -> dict[str, Array]:
+        with jax.default_matmul_precision("highest"), jax.enable_x64(True):
+            return step_over(self._program("float64"), inputs, cotangents, devices=devices)
 
     def run_stepwise(self, inputs: Mapping[str, Any], *, state: State = STORED) -> dict[str, Array]:
         with self._wide() as program:
@@ -257,9 +264,9 @@ class JaxModel:
             places = tuple(dict.fromkeys(place for lift in used for place in lift.places))
             return Wide(outputs, places, sum(lift.constants for lift in used))
 
-    def generate(self, inputs: Mapping[str, Any], *, steps: int) -> Array:
+    def generate(self, inputs: Mapping[str, Any], *, steps: int, beams: int = 1, ends: Sequence[int] = ()) -> Array:
         with session(device=self.device, precision=self.precision):
-            return to_numpy(self.kind.generate(to_jax(inputs), steps))
+            return to_numpy(self.kind.generate(to_jax(inputs), steps, beams, ends))
 
     def describe(self) -> str:
         return self.kind.describe()

@@ -66,7 +66,7 @@ class Program:
             def outputs(weights: Weights, arrays: Any, key: Any, uniform: Any) -> tuple[dict[str, Any], Weights]:
                 with keep_all(made.drawn, uniform):
                     result, changed = self.apply(weights, {**arrays, **fixed}, key)
-                return _arrays(result), changed
+                return arrays_of(result), changed
 
             return made.lift(outputs)
 
@@ -87,7 +87,7 @@ class Program:
     def run_stepwise(self, inputs: Mapping[str, Any], state: State) -> dict[str, Array]:
         """The outputs with weights and inputs in float64, operation by operation: what is short by itself stays so."""
         arrays, fixed = split(inputs)
-        return collect(_arrays(self.apply(self.widened(state), {**arrays, **fixed}, None)[0]))
+        return collect(arrays_of(self.apply(self.widened(state), {**arrays, **fixed}, None)[0]))
 
     def run_compiled(self, inputs: Mapping[str, Any]) -> dict[str, Array]:
         """The outputs in inference mode, in the types that weights and inputs have, as `jax.jit` makes them."""
@@ -96,7 +96,7 @@ class Program:
         fixed = {name: value for name, value in every.items() if name not in arrays}
 
         def run(weights: Weights, arrays: Any) -> dict[str, Any]:
-            return _arrays(self.apply(weights, {**arrays, **fixed}, None)[0])
+            return arrays_of(self.apply(weights, {**arrays, **fixed}, None)[0])
 
         return collect(jax.jit(run)(self.weights, arrays))
 
@@ -105,13 +105,13 @@ class Program:
         arrays, fixed = split(inputs)
         floats = {name: value for name, value in arrays.items() if jnp.issubdtype(value.dtype, jnp.floating)}
         others = {name: value for name, value in arrays.items() if name not in floats}
-        parameters, buffers = self._divided(self.widened(state))
+        parameters, buffers = self.divided_weights(self.widened(state))
 
         def make(made: Compiled) -> Callable[..., Any]:
-            run = made.lift(lambda weights, arrays: _arrays(self.apply(weights, {**arrays, **fixed}, None)[0]))
+            run = made.lift(lambda weights, arrays: arrays_of(self.apply(weights, {**arrays, **fixed}, None)[0]))
 
             def loss(parameters: Weights, floats: Any, noise: Any, buffers: Any, others: Any, cotangents: Any) -> Any:
-                return _loss(run(noise, {**buffers, **parameters}, {**others, **floats}), cotangents)
+                return loss_of(run(noise, {**buffers, **parameters}, {**others, **floats}), cotangents)
 
             return jax.grad(loss, argnums=(0, 1))
 
@@ -132,13 +132,13 @@ class Program:
         import optax  # of JAX's family, and only training needs it
 
         arrays, fixed = split(inputs)
-        parameters, buffers = self._divided(self.widened(state))
+        parameters, buffers = self.divided_weights(self.widened(state))
 
         def make(made: Compiled) -> Callable[..., Any]:
             def run(weights: Weights, arrays: Any) -> tuple[dict[str, Any], Weights]:
                 with keep_all(made.drawn):
                     result, changed = self.apply(weights, {**arrays, **fixed}, jax.random.key(0))
-                return _arrays(result), changed
+                return arrays_of(result), changed
 
             lifted = made.lift(run)
 
@@ -146,7 +146,7 @@ class Program:
                 parameters: Weights, buffers: Weights, noise: Any, arrays: Any, cotangents: Any
             ) -> tuple[Any, Weights]:
                 outputs, changed = lifted(noise, {**buffers, **parameters}, arrays)
-                return _loss(outputs, cotangents), {**buffers, **changed}
+                return loss_of(outputs, cotangents), {**buffers, **changed}
 
             return jax.grad(loss, has_aux=True)
 
@@ -170,7 +170,7 @@ class Program:
         weights, (arrays, fixed) = self.widened(state), split(inputs)
 
         def make(_made: Compiled) -> Callable[..., Any]:
-            return lambda weights, arrays, key: _arrays(self.apply(weights, {**arrays, **fixed}, key)[0])
+            return lambda weights, arrays, key: arrays_of(self.apply(weights, {**arrays, **fixed}, key)[0])
 
         made = self._compiled("draw", make, arrays, fixed)
         return [collect(made(weights, arrays, jax.random.key(seed + number))) for number in range(draws)]
@@ -183,7 +183,7 @@ class Program:
 
         weights = {name: short(value) for name, value in self.weights.items()}
         arrays = {name: short(value) for name, value in to_jax(inputs).items()}
-        return collect(_arrays(self.apply(weights, arrays, None)[0]))
+        return collect(arrays_of(self.apply(weights, arrays, None)[0]))
 
     def statistics(
         self, inputs: Mapping[str, Any], watching: Callable[[Callable[[str, Any], None]], AbstractContextManager[None]]
@@ -292,7 +292,7 @@ class Program:
     ) -> dict[str, Array]:
         """Hand the gradients at every call to `meet`, and return those of the parameters."""
         arrays, fixed = split(inputs)
-        parameters, buffers = self._divided(self.widened(state))
+        parameters, buffers = self.divided_weights(self.widened(state))
         feed, graft = ({name: to_jax(leaves) for name, leaves in each.items()} for each in (feed, graft))
 
         every = {**buffers, **parameters}
@@ -302,7 +302,7 @@ class Program:
             with replaying(watch), keep_all(made.drawn):
                 result, _ = self.apply(weights, {**arrays, **fixed}, jax.random.key(0) if training else None)
             made.said, made.sizes = watch.said, watch.shapes
-            return _arrays(result), watch.total
+            return arrays_of(result), watch.total
 
         def make(made: Compiled) -> Callable[..., Any]:
             jax.eval_shape(lambda weights, arrays: run(made, weights, arrays, {}, feed, graft), every, arrays)
@@ -311,7 +311,7 @@ class Program:
             def loss(parameters: Weights, zeros: Any, noise: Any, buffers: Any, arrays: Any, *given: Any) -> Any:
                 *plans, cotangents = given
                 outputs, total = lifted(noise, {**buffers, **parameters}, arrays, zeros, *plans)
-                return _loss(outputs, cotangents) + total
+                return loss_of(outputs, cotangents) + total
 
             return jax.grad(loss, argnums=(0, 1))
 
@@ -327,7 +327,7 @@ class Program:
         """The weights in float64, as `state` wants them."""
         return widened(self.weights, state)
 
-    def _divided(self, weights: Weights) -> tuple[Weights, Weights]:
+    def divided_weights(self, weights: Weights) -> tuple[Weights, Weights]:
         return {name: value for name, value in weights.items() if name in self.trained}, self._buffers(weights)
 
     def _buffers(self, weights: Weights) -> Weights:
@@ -448,7 +448,8 @@ def _form(plan: Mapping[str, Leaves]) -> str:
     return repr(forms)
 
 
-def _arrays(result: Any) -> dict[str, Any]:
+def arrays_of(result: Any) -> dict[str, Any]:
+    """The arrays among what a model returned, by name."""
     return named_outputs(result, is_array=lambda value: isinstance(value, jax.Array))
 
 
@@ -463,7 +464,8 @@ def _squares(flat: Any) -> Any:
     return jnp.trace(rows @ rows.T)
 
 
-def _loss(outputs: Mapping[str, Any], cotangents: Mapping[str, Array]) -> Any:
+def loss_of(outputs: Mapping[str, Any], cotangents: Mapping[str, Array]) -> Any:
+    """The loss sum(output x cotangent)."""
     # 0 x NaN is NaN: padded positions may hold anything
     return sum(jnp.sum(jnp.where(each != 0, outputs[name] * each, 0.0)) for name, each in cotangents.items())
 

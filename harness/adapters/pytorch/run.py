@@ -285,14 +285,17 @@ class TorchModel:
             )
             return Wide(outputs, lift.places)
 
-    def generate(self, inputs: Mapping[str, Any], *, steps: int) -> Array:
+    def generate(self, inputs: Mapping[str, Any], *, steps: int, beams: int = 1, ends: Sequence[int] = ()) -> Array:
         able = getattr(self.module, "can_generate", lambda: False)
         if not able():
             raise UnsupportedError("the model does not generate")
         with inference(self.module, device=self.device, precision=self.precision) as device:
             tensors = {name: to_tensor(value, device) for name, value in inputs.items()}
             module: Any = self.module
-            found = module.generate(**tensors, max_new_tokens=steps, do_sample=False, num_beams=1, pad_token_id=0)
+            how = {"eos_token_id": list(ends)} if ends else {}
+            found = module.generate(
+                **tensors, **how, max_new_tokens=steps, do_sample=False, num_beams=beams, pad_token_id=0
+            )
             return to_numpy(found)
 
     def describe(self) -> str:

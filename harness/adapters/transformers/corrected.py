@@ -8,7 +8,6 @@ from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from harness.adapters.source import Replaced, line_in, replaced
 
@@ -40,34 +39,32 @@ def _instead(name: str, texts: Sequence[Replaced]) -> Iterator[None]:
     source = replaced(_source(original), texts, place=f"correction of {name}")
     made = ModuleType(name)
     made.__dict__.update(__file__=original.__file__, __package__=original.__package__, __spec__=original.__spec__)
-    with ExitStack() as stack:
-        stack.callback(sys.modules.__setitem__, name, original)
+    try:
         sys.modules[name] = made
         exec(compile(source, str(original.__file__), "exec"), made.__dict__)
-        for holder, key, before, after in _uses(original, made):
-            stack.callback(setattr, holder, key, before)
-            setattr(holder, key, after)
+        _swap(original, made)
         yield
+    finally:
+        sys.modules[name] = original
+        # Also where the library has kept a name of it only meanwhile: it imports what it exports when it is asked for.
+        _swap(made, original)
 
 
-def _uses(original: ModuleType, made: ModuleType) -> list[tuple[ModuleType, str, Any, Any]]:
-    """Where in the library a name means something that the module defines: module, name, old, new."""
+def _swap(old: ModuleType, new: ModuleType) -> None:
+    """Let every name in the library that means something that `old` defines mean what `new` does."""
     defined = {
-        id(value): key
-        for key, value in vars(original).items()
-        if getattr(value, "__module__", None) == original.__name__ and key in vars(made)
+        id(value): vars(new)[key]
+        for key, value in vars(old).items()
+        if key in vars(new)
+        and (getattr(value, "__module__", None) == old.__name__ or (isinstance(value, dict) and key.isupper()))
     }
-    defined |= {id(value): key for key, value in vars(original).items() if isinstance(value, dict) and key.isupper()}
-    found = []
+    defined[id(old)] = new
     for module in [module for name, module in sys.modules.items() if name.split(".")[0] == "transformers"]:
-        if module is original or module is made or not isinstance(module, ModuleType):
+        if module is old or module is new or not isinstance(module, ModuleType):
             continue
         for key, value in list(vars(module).items()):
             if id(value) in defined:
-                found.append((module, key, value, vars(made)[defined[id(value)]]))
-            elif value is original:
-                found.append((module, key, value, made))
-    return found
+                setattr(module, key, defined[id(value)])
 
 
 def _source(module: ModuleType) -> str:

@@ -17,7 +17,6 @@ from typing import Any
 import jax
 import numpy as np
 import torch
-import transformers
 from flax import traverse_util
 from transformers.utils import logging
 
@@ -44,7 +43,7 @@ class Twins:
 
 def configuration(kind: str, settings: Mapping[str, Any]) -> Any:
     """The configuration of that class with these settings, attention computed by the model's own code."""
-    made = getattr(transformers, kind)(**copy.deepcopy(dict(settings)))
+    made = _class(kind)(**copy.deepcopy(dict(settings)))
     made._attn_implementation = "eager"
     return made
 
@@ -98,7 +97,7 @@ def drawn_port(name: str, config: Any, *, seed: int, **shape: Any) -> Any:
 
 def port_of(name: str, config: Any, **shape: Any) -> Any:
     """The Flax model, whose parameters are shapes and are to be set."""
-    made = getattr(transformers, name)(copy.deepcopy(config), _do_init=False, **shape)
+    made = _class(name)(copy.deepcopy(config), _do_init=False, **shape)
     made._is_initialized = True
     made._params = made.params_shape_tree
     return made
@@ -113,7 +112,7 @@ def reference_of(name: str, config: Any, *, seed: int) -> torch.nn.Module:
     """The PyTorch model with every trained weight drawn by its name, ready for inference."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model: torch.nn.Module = getattr(transformers, name)(copy.deepcopy(config)).eval()
+        model: torch.nn.Module = _class(name)(copy.deepcopy(config)).eval()
     for each, tensor in [*model.named_parameters(), *model.named_buffers()]:
         trained = tensor.requires_grad or each.rpartition(".")[2] in ("running_mean", "running_var")
         if trained and tensor.is_floating_point():
@@ -133,14 +132,14 @@ COMMON = ("is_decoder", "add_cross_attention", "tie_word_embeddings", "chunk_siz
 
 def fields_of(kind: str) -> tuple[str, ...]:
     """The arguments of the configuration's class, by name, and those of all configurations that models compute by."""
-    own = inspect.signature(getattr(transformers, kind).__init__).parameters
+    own = inspect.signature(_class(kind).__init__).parameters
     named = [name for name, each in own.items() if name != "self" and each.kind is not each.VAR_KEYWORD]
     return tuple(dict.fromkeys([*named, *COMMON]))
 
 
 def port_names() -> tuple[str, ...]:
     """Every concrete Flax class that the library exports, `FlaxAuto...` left out."""
-    folder = Path(transformers.__file__).parent / "models"
+    folder = Path(import_module("transformers").__file__ or "").parent / "models"
     found = []
     for file in sorted(folder.glob("*/modeling_flax_*.py")):
         if file.parent.name != "auto":
@@ -158,6 +157,11 @@ def quiet() -> Iterator[None]:
         yield
     finally:
         logging.set_verbosity(before)
+
+
+def _class(name: str) -> Any:
+    """A class that the library exports, asked for anew each time: its module may be corrected."""
+    return getattr(import_module("transformers"), name)
 
 
 def _loading() -> Any:
