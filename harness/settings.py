@@ -34,7 +34,7 @@ class Profile:
 
 @specification
 class Settings:
-    """Where a repository keeps its cases, artifacts and register, and its profiles.
+    """Where a repository keeps its cases, artifacts, register and table of twins, and its profiles.
 
     sections: suite -> `module:function`, which makes the suite's own section of the report.
     allowed_skips: regular expressions of reasons for which a slow test may be skipped under `--strict-skips`.
@@ -43,6 +43,7 @@ class Settings:
     cases: str = "fixtures/cases"
     artifacts: str = "fixtures/artifacts.toml"
     register: str = "fixtures/register"
+    families: str = "fixtures/equivalence/families"
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     sections: Mapping[str, str] = field(default_factory=dict)
     allowed_skips: tuple[str, ...] = ()
@@ -72,6 +73,10 @@ class Repository:
     @property
     def register(self) -> Path:
         return self.root / self.settings.register
+
+    @property
+    def families(self) -> Path:
+        return self.root / self.settings.families
 
     def profile(self, name: str) -> Profile:
         """The profile called `name`.

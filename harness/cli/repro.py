@@ -48,8 +48,9 @@ def _issue(repository: Repository, divergence: Divergence, options: argparse.Nam
 
     folder: Path = options.repro or Path("reports/divergences") / divergence.id.replace(":", "-")
     if options.repro is None:
+        made = _twins_made(repository, divergence.id, folder)
         case, module = divergence.cases[0], divergence.module or None
-        made = _made(repository, case, module, folder, quiet=options.json)
+        made = made or _made(repository, case, module, folder, quiet=options.json)
         if not made.files:
             print(made, file=sys.stderr)
             return 3
@@ -57,6 +58,21 @@ def _issue(repository: Repository, divergence: Divergence, options: argparse.Nam
     text = issue(divergence, repro, folder)
     print(json.dumps({**divergence.to_dict(), "issue": text}, indent=2) if options.json else text)
     return 0 if repro["reproduces"] else 3
+
+
+def _twins_made(repository: Repository, identity: str, folder: Path) -> Repro | None:
+    """The repro of a row of the register that is about twins; None of any other."""
+    from harness import environment, files
+    from harness.equivalence.family import read_families
+    from harness.equivalence.script import known, save
+    from harness.register import read_register
+
+    families = read_families(repository.families)
+    row = next((row for row in read_register(repository.register) if row.id == identity), None)
+    if row is None or not known(row, families):
+        return None
+    environment.prepare(files.cache_folder() / "jax")
+    return save(row, families, folder)
 
 
 def _made(repository: Repository, name: str, module: str | None, folder: Path, *, quiet: bool) -> Repro:

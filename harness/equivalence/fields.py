@@ -101,6 +101,7 @@ def varied_outcome(
         reason=f"{standing}: {line.reason}" if line.reason else "",
         error=line.error,
         scale=line.scale,
+        worst=line.where,
         compared=line.compared,
     )
 

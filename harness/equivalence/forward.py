@@ -119,6 +119,7 @@ def judged(blank: Outcome, found: Sequence[Difference]) -> Outcome:
         reason=reason,
         error=float("inf") if alone else worst.error,
         scale=worst.scale,
+        worst=worst.name,
         compared=len(found),
         outputs=tuple(found),
     )

@@ -16,7 +16,8 @@ class Outcome:
     """One claim about twins.
 
     family, reference, port: ids and class names. check: to_flax, from_flax, or the varied field with its value.
-    error, scale: of the worst output; the error is infinite where one side raises. compared: how many outputs.
+    error, scale: of the worst output; the error is infinite where one side raises. worst: its name in the reference.
+    compared: how many outputs.
     standing: for a field, how either side takes it (`harness.equivalence.fields`), else "".
     field: the varied field. notes: what else is known, a line each.
     """
@@ -29,6 +30,7 @@ class Outcome:
     reason: str = ""
     error: float = 0.0
     scale: float = 0.0
+    worst: str = ""
     compared: int = 0
     outputs: tuple[Difference, ...] = ()
     standing: str = ""

@@ -120,6 +120,11 @@ def reference_of(name: str, config: Any, *, seed: int) -> torch.nn.Module:
     return model
 
 
+def arguments_of(name: str) -> frozenset[str]:
+    """What the class takes when it is called."""
+    return frozenset(inspect.signature(_class(name).forward).parameters)
+
+
 def settings_of(config: Any) -> dict[str, Any]:
     """The configuration as plain values, those of its parts inside."""
     found: dict[str, Any] = config.to_dict()
