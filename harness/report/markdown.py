@@ -27,6 +27,7 @@ from harness.report.words import (
     reason,
     shorten,
     standing,
+    told,
     verdict_words,
 )
 
@@ -84,7 +85,8 @@ def _table(run: Run) -> list[str]:
     if not run.results:
         return []
     lines = ["| verdict | case | error | scale | registered | seconds |", "|---|---|--:|--:|---|--:|"]
-    for result in run.results:
+    shown, more = told(run)
+    for result in shown:
         cells = (
             f"{SIGNS[standing(result)]} {verdict_words(result)}",
             f"{escape(result.case)} · {escape(result.check)}",
@@ -94,7 +96,7 @@ def _table(run: Run) -> list[str]:
             f"{result.seconds:.1f}",
         )
         lines.append(f"| {' | '.join(cells)} |")
-    return [*lines, ""]
+    return [*lines, "", *([f"… {more}.", ""] if more else [])]
 
 
 def _failures(run: Run, folder: Path | None, left: int) -> Iterator[str]:

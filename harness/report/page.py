@@ -40,6 +40,9 @@ PLAIN = 40
 """Agreeing results told in full of the suites with a section of their own, and known divergences listed at the top; of
 more that section says what matters."""
 
+LISTED = 400
+"""Agreeing results of such suites told in short; more are a list of names, so that there may be thousands."""
+
 POINTS = 400
 """Taps that a chart draws one by one: on a screen of 1,000 pixels more cannot be told apart."""
 
@@ -100,8 +103,9 @@ def page(run: Run, *, folder: Path, sections: Sequence[tuple[str, Section]] = ()
     made = environment()
     entries = list(_entries(run, folder))
     added = [_section(suite, function, run, folder) for suite, function in sections if _of(suite, run)]
-    plain = {entry.anchor for entry in _plain(entries, {suite for suite, _ in sections})}
-    full = [entry for entry in entries if entry.anchor not in plain]
+    plain = _plain(entries, {suite for suite, _ in sections})
+    listed = plain if len(plain) > LISTED else []
+    left, full = (_without(entries, others) for others in (listed, plain))
     text, room = "", _room(full)
     for limit, cards in [*((limit, len(full)) for limit in LIMITS), *((LIMITS[-1], cards) for cards in CARDS)]:
         # What is out of proportion to the room is not worth the seconds that it takes to render.
@@ -112,7 +116,8 @@ def page(run: Run, *, folder: Path, sections: Sequence[tuple[str, Section]] = ()
             run=run,
             exit_status=exit_status(run),
             counts=words.counts(run),
-            entries=[_shown(entry, limit, short=entry.anchor not in told) for entry in entries],
+            entries=[_shown(entry, limit, short=entry.anchor not in told) for entry in left],
+            listed=listed,
             sections=added,
         )
         size = len(text.encode(errors="replace"))
@@ -203,15 +208,20 @@ def _local(file: str) -> str:
 
 
 def _entries(run: Run, folder: Path) -> Iterator[Entry]:
-    taken: set[str] = set()
-    by_standing = sorted(run.results, key=lambda result: words.STANDINGS.index(words.standing(result)))
-    for result in by_standing:
+    for result, place in placed(run.results):
         detail, problem = None, ""
         try:
             detail = read_detail(folder, result)
         except RecordError as error:
             problem = str(error)
-        yield Entry(anchor(result, taken), result, words.standing(result), detail, problem)
+        yield Entry(place, result, words.standing(result), detail, problem)
+
+
+def placed(results: Sequence[Result]) -> list[tuple[Result, str]]:
+    """The results in the page's order, those that stand worst first, each with the id of its place there."""
+    taken: set[str] = set()
+    ordered = sorted(results, key=lambda result: words.STANDINGS.index(words.standing(result)))
+    return [(result, anchor(result, taken)) for result in ordered]
 
 
 def anchor(result: Result, taken: set[str]) -> str:
@@ -232,6 +242,11 @@ def _plain(entries: Sequence[Entry], suites: Collection[str]) -> list[Entry]:
     """The agreeing results of those suites, if they are many: those that need no card of their own."""
     found = [entry for entry in entries if entry.standing == "agree" and entry.result.suite in suites]
     return found if len(found) > PLAIN else []
+
+
+def _without(entries: Sequence[Entry], others: Sequence[Entry]) -> list[Entry]:
+    anchors = {entry.anchor for entry in others}
+    return [entry for entry in entries if entry.anchor not in anchors]
 
 
 def _shown(entry: Entry, limit: int, *, short: bool) -> Shown:

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import RecordError
 from harness.report import words
 from harness.report.convergence import Curve, panels, series_of
-from harness.report.detail import read_document
+from harness.report.defects import defects, document_of
 from harness.report.page import anchor, environment
 from harness.report.run import Result
 
@@ -45,19 +44,6 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Defect:
-    """A row of the register that explains results. subjects: sampler and check of each."""
-
-    id: str
-    cause: str
-    where: str
-    remedy: str
-    proof: str
-    link: str
-    subjects: tuple[tuple[str, str, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Sampler:
     """A row of the table. cells: one a column, None where the check was not made. note: why not. defects: ids."""
 
@@ -81,7 +67,7 @@ def section(results: list[Result], folder: Path) -> Markup:
     """The section of these results, whose files lie in `folder`; one that cannot be read is as if it were empty."""
     from markupsafe import Markup
 
-    documents = [_document(folder, result) for result in results]
+    documents = [document_of(folder, result) for result in results]
     pairs = [(result, document) for result, document in zip(results, documents) if result.check != PLANTED]
     planted = [result for result in results if result.check == PLANTED]
     columns = [column for column in COLUMNS if any(column.cell(result) for result in _of(column, results))]
@@ -90,7 +76,7 @@ def section(results: list[Result], folder: Path) -> Markup:
         columns=columns,
         samplers=samplers(pairs, columns),
         panels=panels(_curve(result, document) for result, document in pairs if result.check == "order"),
-        defects=defects(pairs),
+        defects=defects((result, anchor(result, set()), document) for result, document in pairs),
         others=[*_others([result for result, _ in pairs])],
         planted=len(planted),
         missed=[(result.title or result.case, anchor(result, set())) for result in planted if not _stands(result)],
@@ -117,35 +103,6 @@ def samplers(pairs: Sequence[tuple[Result, Mapping[str, Any]]], columns: Sequenc
             )
         )
     return tuple(found)
-
-
-def defects(pairs: Sequence[tuple[Result, Mapping[str, Any]]]) -> tuple[Defect, ...]:
-    """Every row of the register that a result names, in that order, with what it says as far as the files tell."""
-    told: dict[str, Mapping[str, Any]] = {}
-    subjects: dict[str, list[tuple[str, str, str]]] = {}
-    for result, document in pairs:
-        register = document.get("register")
-        rows = [row for row in register if isinstance(row, Mapping)] if isinstance(register, list) else []
-        by_id = {str(row.get("id")): row for row in rows}
-        for identity in result.registered:
-            told[identity] = by_id.get(identity) or told.get(identity) or {"cause": result.reason}
-            subjects.setdefault(identity, []).append((result.title or result.case, result.check, anchor(result, set())))
-    return tuple(
-        Defect(
-            id=identity,
-            **{name: str(row.get(name) or "") for name in ("cause", "where", "remedy", "proof", "link")},
-            subjects=tuple(dict.fromkeys(subjects[identity])),
-        )
-        for identity, row in told.items()
-    )
-
-
-def _document(folder: Path, result: Result) -> Mapping[str, Any]:
-    try:
-        return read_document(folder, result)[1]
-    except RecordError:
-        # Why it cannot be read stands with the result.
-        return {}
 
 
 def _curve(result: Result, document: Mapping[str, Any]) -> Curve:

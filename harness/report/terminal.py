@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.report.run import Result, Run, succeeded
-from harness.report.words import ASCII_SIGNS, SIGNS, Standing, not_run_reasons, number, printable, standing
+from harness.report.words import ASCII_SIGNS, SIGNS, Standing, not_run_reasons, number, printable, standing, told
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -48,7 +48,10 @@ def table(run: Run, *, width: int, ascii_only: bool = False) -> Table:
         grid.add_column("registered", overflow="fold", max_width=24)
     if width >= NARROW:
         grid.add_column("seconds", justify="right", no_wrap=True)
-    for result in run.results:
+    shown, more = told(run)
+    if more:
+        grid.caption, grid.caption_justify = more, "left"
+    for result in shown:
         cells = _row(result, has_column, ASCII_SIGNS if ascii_only else SIGNS)
         grid.add_row(*cells[: len(grid.columns)])
     return grid

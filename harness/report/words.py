@@ -43,6 +43,9 @@ ASCII_SIGNS: dict[Standing, str] = {
     "agree": "+",
 }
 
+ROWS = 400
+"""Results that a table in a terminal or a summary shows; of more, those that agree are counted, then the registered."""
+
 MENDED = "It agrees, yet the register says that it does not: it was mended, remove the row."
 
 
@@ -102,6 +105,20 @@ def headline(run: Run) -> str:
         diverge = "diverges" if registered == 1 else "diverge"
         return f"{total - registered} of {plural(total, 'result')} agree, {registered} {diverge} as registered."
     return f"All {total} results agree." if total > 1 else "The one result agrees."
+
+
+def told(run: Run, *, limit: int = ROWS) -> tuple[tuple[Result, ...], str]:
+    """The results that a table of at most `limit` rows shows, in their order, and how many more there are, in words."""
+    kept = run.results
+    for least in ("agree", "registered"):
+        if len(kept) > limit:
+            kept = tuple(result for result in kept if standing(result) != least)
+    kept = kept[:limit]
+    left = counts(run)
+    for result in kept:
+        left[standing(result)] -= 1
+    more = ", ".join(f"{count:,} {WORDS[name]}" for name, count in left.items() if count)
+    return kept, f"and {plural(len(run.results) - len(kept), 'more result')}: {more}" if more else ""
 
 
 def not_run_reasons(run: Run) -> list[tuple[str, int]]:

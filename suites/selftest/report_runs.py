@@ -54,8 +54,8 @@ def write_run(
     run["command"] = "harness run --profile quick --report-dir reports/quick"
     events: list[dict[str, Any]] = [{"event": "run", "run": run, "environment": ENVIRONMENT}]
     events.append({"event": "collected", "total": total or len(results)})
+    append_line(folder / "results.jsonl", *results)
     for line in results:
-        append_line(folder / "results.jsonl", line)
         outcome = "passed" if line["verdict"] == "agree" else "failed"
         if line["registered"]:
             outcome = "xfailed"
@@ -64,8 +64,7 @@ def write_run(
     events += more
     if ended:
         events.append({"event": "ended", "exit_status": 0, "finished": "2025-03-14T09:01:15+00:00"})
-    for event in events:
-        append_line(folder / "events.jsonl", event)
+    append_line(folder / "events.jsonl", *events)
     return folder
 
 
