@@ -1,10 +1,13 @@
 """NNX modules are tapped by path on a second module that shares their arrays: the user's own is never touched."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 import harness
 from harness.adapters.choose import adapt
+from harness.adapters.protocols import Chunk
 from harness.parity.trace import record
 
 INPUTS = {"x": np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)}
@@ -130,3 +133,42 @@ def test_torch_and_nnx_agree_and_are_told_apart(nnx):
     assert found.outputs[0].rounding.error64 < 1e-14
     faulty = harness.check(reference, Port(approximate=True), INPUTS, mapping=mapping, unmatched=excuse)
     assert faulty.verdict is harness.Verdict.WITHIN_TOLERANCE
+
+
+def test_a_cache_that_is_a_tree_of_arrays_is_handed_on_and_traced_once_for_all_steps(nnx):
+    import jax
+    import jax.numpy as jnp
+
+    @jax.tree_util.register_dataclass
+    @dataclasses.dataclass
+    class Cache:
+        total: jax.Array
+        tokens: jax.Array
+
+    traced = []
+
+    class Decoder(nnx.Module):
+        """The mean of all tokens so far."""
+
+        def __init__(self, *, forgets=False):
+            self.embed, self.head = (nnx.Embed(20, 8, rngs=nnx.Rngs(0)), nnx.Linear(8, 20, rngs=nnx.Rngs(1)))
+            self.forgets = forgets
+
+        def __call__(self, input_ids, cache=None, use_cache=False):
+            traced.append(input_ids.shape)
+            cache = Cache(jnp.zeros(()), jnp.zeros((), int)) if cache is None else cache
+            seen = cache.total + jnp.cumsum(self.embed(input_ids), axis=1)
+            count = cache.tokens + 1 + jnp.arange(input_ids.shape[1])
+            held = Cache(seen[:, -1:], count[-1] - self.forgets)
+            logits = self.head(seen / count[:, None])
+            return {"logits": logits, "cache": held} if use_cache else {"logits": logits}
+
+    call = {"input_ids": np.arange(12).reshape(2, 6)}
+    adapt(Decoder()).decode(call, [Chunk(0, 3), Chunk(3, 4), Chunk(4, 5), Chunk(5, 6)])
+    assert traced == [(2, 3), (2, 1)]
+    checks = ("forward", "decode")
+    found = harness.check(Decoder(), Decoder(), call, checks=checks)
+    assert found.verdict is harness.Verdict.AGREE
+    assert [line.verdict for line in found.lines if line.check == "decode"] == [harness.Verdict.AGREE]
+    faulty = harness.check(Decoder(), Decoder(forgets=True), call, checks=checks)
+    assert {line.check for line in faulty.lines if line.verdict is harness.Verdict.DIVERGE} == {"decode"}

@@ -25,13 +25,18 @@ def in_turn(parameters):
     ]
 
 
-@pytest.fixture(autouse=True)
-def _frameworks():
-    for name in ("torch", "flax", "transformers"):
-        pytest.importorskip(name)
+@pytest.fixture
+def flax_models():
+    """The models of transformers in Flax; a file that needs none has a fixture of this name that does nothing."""
     pytest.importorskip(
         "transformers.modeling_flax_utils", reason="needs transformers below 5, the last with Flax models"
     )
+
+
+@pytest.fixture(autouse=True)
+def _frameworks(flax_models):
+    for name in ("torch", "flax", "transformers"):
+        pytest.importorskip(name)
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 
@@ -71,7 +72,10 @@ class Nnx:
         weights: Mapping[str, Any],
     ) -> dict[str, Array]:
         def call(step: Mapping[str, Any]) -> Any:
-            arrays, fixed = split(step)
+            # A cache may be a tree of arrays: `split` would take it for a switch, for which a program is traced anew.
+            trees = {name: value for name, value in step.items() if _is_tree(value)}
+            arrays, fixed = split({name: value for name, value in step.items() if name not in trees})
+            arrays |= trees
             run = compiling(
                 f"step {fixed}", lambda weights, arrays: _program.apply(weights, {**arrays, **fixed}, None)[0]
             )
@@ -143,6 +147,11 @@ def _set_type(module: Any, dtype: str) -> None:
     for _, submodule in nnx.iter_modules(module):
         if jnp.dtype(getattr(submodule, "dtype", None) or "float64").name in SHORT:
             submodule.__setattr__("dtype", jnp.dtype(dtype))
+
+
+def _is_tree(value: Any) -> bool:
+    leaves = jax.tree.leaves(value)
+    return bool(leaves) and not hasattr(value, "dtype") and all(isinstance(leaf, jax.Array) for leaf in leaves)
 
 
 def _call(module: Any, arrays: Mapping[str, Any]) -> Any:
