@@ -46,6 +46,14 @@ def text(settings: Mapping[str, Any], generator: np.random.Generator) -> dict[st
     return found
 
 
+def left_padded_text(settings: Mapping[str, Any], generator: np.random.Generator) -> dict[str, Array]:
+    """As `text`, the second row padded on the left, as texts that are to be gone on with are."""
+    found = {"input_ids": _ids(settings, generator, TOKENS), "attention_mask": np.ones((BATCH, TOKENS), np.int64)}
+    found["attention_mask"][1, :PADDED] = 0
+    found["input_ids"][1, :PADDED] = _padding(settings)
+    return found
+
+
 def choices(settings: Mapping[str, Any], generator: np.random.Generator) -> dict[str, Array]:
     """As `text`, (batch, choices, tokens)."""
     calls = [text(settings, generator) for _ in range(CHOICES)]
@@ -125,6 +133,7 @@ def features_to_text(settings: Mapping[str, Any], generator: np.random.Generator
 
 KINDS: Mapping[str, Callable[[Mapping[str, Any], np.random.Generator], dict[str, Array]]] = {
     "text": text,
+    "left padded text": left_padded_text,
     "choices": choices,
     "text to text": text_to_text,
     "text to itself": text_to_itself,

@@ -42,8 +42,12 @@ class Twins:
 
 
 def configuration(kind: str, settings: Mapping[str, Any]) -> Any:
-    """The configuration of that class with these settings, attention computed by the model's own code."""
-    made = _class(kind)(**copy.deepcopy(dict(settings)))
+    """The configuration of that class with these settings, attention computed by the model's own code.
+
+    settings: a value written `"None"` is none, for which TOML has no word.
+    """
+    given = {name: None if value == "None" else value for name, value in settings.items()}
+    made = _class(kind)(**copy.deepcopy(given))
     made._attn_implementation = "eager"
     return made
 
