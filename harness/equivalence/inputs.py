@@ -93,6 +93,12 @@ def image(settings: Mapping[str, Any], generator: np.random.Generator) -> dict[s
     return {"pixel_values": generator.normal(size=shape).astype(np.float32)}
 
 
+def larger_image(settings: Mapping[str, Any], generator: np.random.Generator) -> dict[str, Array]:
+    """As `image`, half as high and as wide again as the size that the configuration names."""
+    settings = _part(settings, "vision_config", "encoder")
+    return image({**settings, "image_size": int(settings["image_size"]) * 3 // 2}, generator)
+
+
 def masked_image(settings: Mapping[str, Any], generator: np.random.Generator) -> dict[str, Array]:
     """Pixels, and which of the patches are hidden, (batch, patches)."""
     patches = (int(settings["image_size"]) // int(settings["patch_size"])) ** 2
@@ -113,6 +119,14 @@ def audio(settings: Mapping[str, Any], generator: np.random.Generator) -> dict[s
     """Samples, (batch, samples)."""
     del settings
     return {"input_values": generator.normal(size=(BATCH, SAMPLES)).astype(np.float32)}
+
+
+def masked_audio(settings: Mapping[str, Any], generator: np.random.Generator) -> dict[str, Array]:
+    """Samples, and which of the features made of them are hidden, (batch, features)."""
+    features = SAMPLES
+    for kernel, stride in zip(settings["conv_kernel"], settings["conv_stride"], strict=True):
+        features = (features - kernel) // stride + 1
+    return {**audio(settings, generator), "mask_time_indices": generator.integers(0, 2, (BATCH, features)) > 0}
 
 
 def audio_to_text(settings: Mapping[str, Any], generator: np.random.Generator) -> dict[str, Array]:
@@ -138,10 +152,12 @@ KINDS: Mapping[str, Callable[[Mapping[str, Any], np.random.Generator], dict[str,
     "text to text": text_to_text,
     "text to itself": text_to_itself,
     "image": image,
+    "larger image": larger_image,
     "masked image": masked_image,
     "image and text": image_and_text,
     "image to text": image_to_text,
     "audio": audio,
+    "masked audio": masked_audio,
     "audio to text": audio_to_text,
     "features": features,
     "features to text": features_to_text,
