@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import jax
 import numpy as np
@@ -97,10 +98,16 @@ def drawn_port(name: str, config: Any, *, seed: int, **shape: Any) -> Any:
 
 def port_of(name: str, config: Any, **shape: Any) -> Any:
     """The Flax model, whose parameters are shapes and are to be set."""
-    made = _class(name)(copy.deepcopy(config), _do_init=False, **shape)
-    made._is_initialized = True
-    made._params = made.params_shape_tree
-    return made
+    kind = _class(name)
+    draw = kind.init_weights
+
+    def shapes(model: Any, key: Any, input_shape: Any, params: Any = None) -> Any:
+        del params
+        return jax.eval_shape(lambda key: draw(model, key, input_shape), key)
+
+    # A model made of two others refuses `_do_init=False`, which would do the same for the rest.
+    with patch.object(kind, "init_weights", shapes):
+        return kind(copy.deepcopy(config), **shape)
 
 
 def dotted(keys: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
