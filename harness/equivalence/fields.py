@@ -95,12 +95,13 @@ def varied_outcome(
     if changed.line is None:
         return replace(outcome, notes=(*changed.notes, *(text for text in raised if text)))
     line = changed.line
+    apart = line.verdict is Verdict.DIVERGE and line.error == 0.0  # of other shapes
     return replace(
         outcome,
         verdict=line.verdict,
         reason=f"{standing}: {line.reason}" if line.reason else "",
-        error=line.error,
-        scale=line.scale,
+        error=float("inf") if apart else line.error,
+        scale=line.scale or 1.0,
         worst=line.where,
         compared=line.compared,
     )
@@ -181,8 +182,18 @@ def ran(side: Any, call: Mapping[str, Array], run: str) -> Outputs:
         found: Outputs = side.run_training(call).outputs
         return found
     if run == "generate":
-        return {"tokens": side.generate(call, steps=8)}
+        return {"tokens": written(side.generate(call, steps=8))}
     return dict(side.run_stepwise(call))
+
+
+def written(tokens: Array) -> Array:
+    """Without the columns at the end that hold padding alone: one side stops where all rows have ended, one fills up.
+
+    >>> written(np.array([[5, 6, 0, 0], [7, 0, 0, 0]])).tolist()
+    [[5, 6], [7, 0]]
+    """
+    columns = np.flatnonzero(tokens.any(axis=0))
+    return tokens[:, : columns[-1] + 1] if len(columns) else tokens[:, :0]
 
 
 def lifted(sides: Sequence[Any], call: Mapping[str, Array], run: str, state: State = STORED) -> tuple[Outputs, Outputs]:
