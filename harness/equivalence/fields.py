@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from harness.adapters.choose import adapt
-from harness.adapters.protocols import Array
+from harness.adapters.protocols import STORED, Array, State
 from harness.equivalence.family import Family, Head, Varied
 from harness.equivalence.forward import accepted, said, shape_of, weights_told
 from harness.equivalence.inputs import make
@@ -17,7 +17,7 @@ from harness.equivalence.outcome import Outcome
 from harness.parity.check import valid_masks
 from harness.parity.compare import Verdict
 from harness.parity.floor import largest
-from harness.parity.judge import Line, Mask, Pair, judge, valid_part
+from harness.parity.judge import Line, Mask, Moved, Pair, judge, valid_part
 
 MOVES = 1e-6
 """Times the largest value of an output: a field counts as followed if it changes one by more. The issue's own bound."""
@@ -156,10 +156,9 @@ def seen(
         return Seen(ours, theirs, None, frozenset(read), weights_told(pair))
     masks = valid_masks(accepted(call, *sides), "", head.reference)
     line = compared(ours.outputs, theirs.outputs, head=head, masks=masks)
-    if line.verdict is not Verdict.AGREE and run == "forward":
-        # What computes in float32 by itself is lifted, which takes a compiler: only where it matters.
-        wide = [side.run_wide(accepted(call, *sides)).outputs for side in sides]
-        line = compared(wide[0], wide[1], head=head, masks=masks)
+    tables = library.tables_of(pair.reference)
+    if line.verdict is not Verdict.AGREE and (run == "forward" or (run == "train" and tables)):
+        line = settled(sides, accepted(call, *sides), head=head, masks=masks, run=run, tables=tables)
     return Seen(ours, theirs, line, frozenset(read), weights_told(pair))
 
 
@@ -181,17 +180,48 @@ def ran(side: Any, call: Mapping[str, Array], run: str) -> Outputs:
     return dict(side.run_stepwise(call))
 
 
-def compared(ours: Outputs, theirs: Outputs, *, head: Head, masks: Mask) -> Line:
-    """Every output that both have, at valid positions."""
-    names = [(name, head.outputs.get(name, name)) for name in ours if name not in head.not_compared]
-    pairs = [
-        Pair(name, valid_part(name, ours[name], masks), valid_part(name, theirs[other], masks))
-        if ours[name].shape == theirs[other].shape
-        else Pair(name, ours[name], theirs[other])
-        for name, other in names
-        if other in theirs
-    ]
-    return judge("fields", "as given", pairs)
+def settled(
+    sides: Sequence[Any], call: Mapping[str, Array], *, head: Head, masks: Mask, run: str, tables: frozenset[str]
+) -> Line:
+    """How both sides compare where they do not agree at once.
+
+    What computes in float32 by itself is lifted, which takes a compiler: only where it matters. A table that the
+    reference stores in float32 and the port computes is off by as much as rounding may have moved it.
+    """
+
+    def outputs(side: Any, state: State = STORED) -> Outputs:
+        ran = side.run_training if run == "train" else side.run_wide
+        found: Outputs = ran(call, state=state).outputs
+        return found
+
+    ours, theirs = (outputs(side) for side in sides)
+
+    def moved(seed: int) -> Sequence[Pair]:
+        state = State(nudge=seed, moved=tables)
+        return pairs_of(outputs(sides[0], state), theirs, head=head, masks=masks)
+
+    return compared(ours, theirs, head=head, masks=masks, moved=moved if tables else None)
+
+
+def compared(ours: Outputs, theirs: Outputs, *, head: Head, masks: Mask, moved: Moved | None = None) -> Line:
+    """Every output of the reference that the head does not excuse, at valid positions."""
+    return judge("fields", "as given", pairs_of(ours, theirs, head=head, masks=masks), moved=moved)
+
+
+def pairs_of(ours: Outputs, theirs: Outputs, *, head: Head, masks: Mask) -> list[Pair]:
+    """The outputs to compare; with one that the port does not put out, an empty one is compared."""
+    found = []
+    for name, array in ours.items():
+        other = theirs.get(head.outputs.get(name, name), np.zeros(0))
+        if name in head.not_compared:
+            continue
+        same = array.shape == other.shape
+        found.append(
+            Pair(name, valid_part(name, array, masks), valid_part(name, other, masks))
+            if same
+            else Pair(name, array, other)
+        )
+    return found
 
 
 def standing_of(name: str, base: Seen, changed: Seen) -> str:

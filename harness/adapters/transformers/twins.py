@@ -45,6 +45,8 @@ def configuration(kind: str, settings: Mapping[str, Any]) -> Any:
     """The configuration of that class with these settings, attention computed by the model's own code."""
     made = _class(kind)(**copy.deepcopy(dict(settings)))
     made._attn_implementation = "eager"
+    # A table's keys are text, as they are in the library's own files, from which it makes them numbers again.
+    made.pruned_heads = {int(layer): heads for layer, heads in made.pruned_heads.items()}
     return made
 
 
@@ -123,6 +125,12 @@ def reference_of(name: str, config: Any, *, seed: int) -> torch.nn.Module:
 def arguments_of(name: str) -> frozenset[str]:
     """What the class takes when it is called."""
     return frozenset(inspect.signature(_class(name).forward).parameters)
+
+
+def tables_of(reference: torch.nn.Module) -> frozenset[str]:
+    """The names of what the reference stores and does not train: tables that the port may compute."""
+    held = [*reference.named_parameters(), *reference.named_buffers()]
+    return frozenset(name for name, tensor in held if not tensor.requires_grad and tensor.is_floating_point())
 
 
 def settings_of(config: Any) -> dict[str, Any]:
