@@ -17,7 +17,7 @@ from harness.equivalence.outcome import Outcome
 from harness.parity.check import valid_masks
 from harness.parity.compare import Verdict
 from harness.parity.floor import largest
-from harness.parity.judge import Line, Mask, Pair, judge, valid_part
+from harness.parity.judge import Line, Mask, Moved, Pair, judge, valid_part
 
 MOVES = 1e-6
 """Times the largest value of an output: a field counts as followed if it changes one by more. The issue's own bound."""
@@ -158,13 +158,8 @@ def seen(
     masks = valid_masks(accepted(call, *sides), "", head.reference)
     line = compared(ours.outputs, theirs.outputs, head=head, masks=masks)
     if line.verdict is not Verdict.AGREE and run != "generate":
-        # What computes in float32 by itself is lifted, which takes a compiler: only where it matters.
-        wide = lifted(sides, call, run)
-        line = compared(*wide, head=head, masks=masks)
-        if line.verdict is Verdict.WITHIN_TOLERANCE:
-            # Perhaps no more than the rounding of a table that one of them stores.
-            again = lambda seed: lifted(sides, call, run, State(nudge=seed))  # noqa: E731
-            line = compared(*wide, head=head, masks=masks, moved=again)
+        tables = library.tables_of(pair.reference)
+        line = settled(sides, accepted(call, *sides), head=head, masks=masks, run=run, tables=tables)
     return Seen(ours, theirs, line, frozenset(read), weights_told(pair))
 
 
@@ -196,41 +191,49 @@ def written(tokens: Array) -> Array:
     return tokens[:, : columns[-1] + 1] if len(columns) else tokens[:, :0]
 
 
-def lifted(sides: Sequence[Any], call: Mapping[str, Array], run: str, state: State = STORED) -> tuple[Outputs, Outputs]:
-    """What both sides put out on what both take of a call, in float64 throughout, their weights as `state` has them."""
-    call = accepted(call, *sides)
-    ours, theirs = (
-        (side.run_training if run == "train" else side.run_wide)(call, state=state).outputs for side in sides
-    )
-    return ours, theirs
-
-
-def compared(
-    ours: Outputs,
-    theirs: Outputs,
-    *,
-    head: Head,
-    masks: Mask,
-    moved: Callable[[int], tuple[Outputs, Outputs]] | None = None,
+def settled(
+    sides: Sequence[Any], call: Mapping[str, Array], *, head: Head, masks: Mask, run: str, tables: frozenset[str]
 ) -> Line:
-    """Every output that both have, at valid positions.
+    """How both sides compare where they do not agree at once.
 
-    moved: by seed, what both put out where all that they have stored is moved by rounding; it may explain an error.
+    What computes in float32 by itself is lifted, which takes a compiler: only where it matters. A table that one side
+    keeps in float32 and the other computes is off by as much as rounding may have moved it; weights are not, since
+    they were converted. tables: those of the reference, by name; those of the port are no weights.
     """
-    again = None if moved is None else lambda seed: paired(*moved(seed), head=head, masks=masks)
-    return judge("fields", "as given", paired(ours, theirs, head=head, masks=masks), moved=again)
+
+    def outputs(side: Any, state: State = STORED) -> Outputs:
+        ran = side.run_training if run == "train" else side.run_wide
+        found: Outputs = ran(call, state=state).outputs
+        return found
+
+    ours, theirs = (outputs(side) for side in sides)
+
+    def moved(seed: int) -> Sequence[Pair]:
+        states = State(nudge=seed, moved=tables), State(nudge=seed, moved=frozenset())
+        return pairs_of(*map(outputs, sides, states), head=head, masks=masks)
+
+    return compared(ours, theirs, head=head, masks=masks, moved=moved)
 
 
-def paired(ours: Outputs, theirs: Outputs, *, head: Head, masks: Mask) -> list[Pair]:
-    """Every output that both have, at valid positions."""
-    names = [(name, head.outputs.get(name, name)) for name in ours if name not in head.not_compared]
-    return [
-        Pair(name, valid_part(name, ours[name], masks), valid_part(name, theirs[other], masks))
-        if ours[name].shape == theirs[other].shape
-        else Pair(name, ours[name], theirs[other])
-        for name, other in names
-        if other in theirs
-    ]
+def compared(ours: Outputs, theirs: Outputs, *, head: Head, masks: Mask, moved: Moved | None = None) -> Line:
+    """Every output of the reference that the head does not excuse, at valid positions."""
+    return judge("fields", "as given", pairs_of(ours, theirs, head=head, masks=masks), moved=moved)
+
+
+def pairs_of(ours: Outputs, theirs: Outputs, *, head: Head, masks: Mask) -> list[Pair]:
+    """The outputs to compare; with one that the port does not put out, an empty one is compared."""
+    found = []
+    for name, array in ours.items():
+        other = theirs.get(head.outputs.get(name, name), np.zeros(0))
+        if name in head.not_compared:
+            continue
+        same = array.shape == other.shape
+        found.append(
+            Pair(name, valid_part(name, array, masks), valid_part(name, other, masks))
+            if same
+            else Pair(name, array, other)
+        )
+    return found
 
 
 def standing_of(name: str, base: Seen, changed: Seen) -> str:

@@ -14,6 +14,8 @@ Array = npt.NDArray[Any]
 
 BATCH, TOKENS, TARGETS, CHOICES = 2, 12, 7, 3
 """Rows, tokens of a text, of a text to be written, and answers to choose from."""
+LONG = 33
+"""Tokens of a text that attention in blocks does not hold in one, and that its blocks do not divide evenly."""
 PADDED = 3
 """Tokens at the end of the second row that are padding."""
 SAMPLES = 800
@@ -52,6 +54,40 @@ def left_padded_text(settings: Mapping[str, Any], generator: np.random.Generator
     found["attention_mask"][1, :PADDED] = 0
     found["input_ids"][1, :PADDED] = _padding(settings)
     return found
+
+
+def untyped_text(settings: Mapping[str, Any], generator: np.random.Generator) -> dict[str, Array]:
+    """As `text`, without token types, for which each side then has its own."""
+    return {name: array for name, array in text(settings, generator).items() if name != "token_type_ids"}
+
+
+def prompt(settings: Mapping[str, Any], generator: np.random.Generator) -> dict[str, Array]:
+    """A text to be gone on with, unpadded: token ids and their mask."""
+    ids = _ids(settings, generator, TOKENS)
+    return {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+
+
+def long_text(settings: Mapping[str, Any], generator: np.random.Generator) -> dict[str, Array]:
+    """As `text`, of `LONG` tokens."""
+    call = text(settings, generator)
+    more = {"input_ids": _ids(settings, generator, LONG - TOKENS)}
+    more["attention_mask"] = np.ones_like(more["input_ids"])
+    return {name: np.concatenate([more.get(name, more["attention_mask"]), each], axis=1) for name, each in call.items()}
+
+
+def question(settings: Mapping[str, Any], generator: np.random.Generator) -> dict[str, Array]:
+    """As `untyped text`, with the separator between question and context, at another place in either row."""
+    found = untyped_text(settings, generator)
+    found["input_ids"][np.arange(BATCH), [3, 5]] = settings["sep_token_id"]
+    return found
+
+
+def text_and_states(settings: Mapping[str, Any], generator: np.random.Generator) -> dict[str, Array]:
+    """A text for a decoder, and what an encoder made of another, (batch, targets, width), the second row padded."""
+    mask = np.ones((BATCH, TARGETS), np.int64)
+    mask[1, -PADDED:] = 0
+    states = generator.normal(size=(BATCH, TARGETS, int(settings["hidden_size"]))).astype(np.float32)
+    return {**text(settings, generator), "encoder_hidden_states": states, "encoder_attention_mask": mask}
 
 
 def choices(settings: Mapping[str, Any], generator: np.random.Generator) -> dict[str, Array]:
@@ -148,6 +184,11 @@ def features_to_text(settings: Mapping[str, Any], generator: np.random.Generator
 KINDS: Mapping[str, Callable[[Mapping[str, Any], np.random.Generator], dict[str, Array]]] = {
     "text": text,
     "left padded text": left_padded_text,
+    "untyped text": untyped_text,
+    "prompt": prompt,
+    "long text": long_text,
+    "question": question,
+    "text and states": text_and_states,
     "choices": choices,
     "text to text": text_to_text,
     "text to itself": text_to_itself,

@@ -42,7 +42,9 @@ class TransformersFlax:
         names = self._names()
 
         def apply(weights: Weights, arrays: Mapping[str, Any], key: Any) -> tuple[Any, Weights]:
-            wanted = {} if key is None else {"train": True, "deterministic": False, "dropout_rng": key}
+            wanted = (
+                {} if key is None else {"train": True, "deterministic": False, "dropout_rng": key, "indices_rng": key}
+            )
             switches = {name: value for name, value in wanted.items() if name in self.accepts()}
             with self._having(_typed(self.model._module, dtype if _is_wide(weights) else "")):
                 result = self.model(**arrays, params=self._params(names, weights), **switches)
@@ -73,11 +75,10 @@ class TransformersFlax:
     def generate(self, arrays: Mapping[str, Any], steps: int, beams: int, ends: Sequence[int]) -> Any:
         if not hasattr(self.model, "init_cache"):
             raise UnsupportedError("the model does not generate")
-        given = 1 if self.model.config.is_encoder_decoder else arrays["input_ids"].shape[1]
         # A single end is given as the library's own configurations have it, as a number.
         how = {"eos_token_id": ends[0] if len(ends) == 1 else list(ends)} if ends else {}
         found = self.model.generate(
-            **arrays, **how, max_length=given + steps, do_sample=False, num_beams=beams, pad_token_id=0
+            **arrays, **how, max_new_tokens=steps, do_sample=False, num_beams=beams, pad_token_id=0
         )
         return found.sequences
 

@@ -50,6 +50,8 @@ def configuration(kind: str, settings: Mapping[str, Any]) -> Any:
     given = {name: None if value == "None" else value for name, value in settings.items()}
     made = _class(kind)(**copy.deepcopy(given))
     made._attn_implementation = "eager"
+    # A table's keys are text, as they are in the library's own files, from which it makes them numbers again.
+    made.pruned_heads = {int(layer): heads for layer, heads in made.pruned_heads.items()}
     return made
 
 
@@ -134,6 +136,12 @@ def reference_of(name: str, config: Any, *, seed: int) -> torch.nn.Module:
 def arguments_of(name: str) -> frozenset[str]:
     """What the class takes when it is called."""
     return frozenset(inspect.signature(_class(name).forward).parameters)
+
+
+def tables_of(reference: torch.nn.Module) -> frozenset[str]:
+    """The names of what the reference stores and does not train: tables that the port may compute."""
+    held = [*reference.named_parameters(), *reference.named_buffers()]
+    return frozenset(name for name, tensor in held if not tensor.requires_grad and tensor.is_floating_point())
 
 
 def settings_of(config: Any) -> dict[str, Any]:
