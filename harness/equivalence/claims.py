@@ -9,6 +9,7 @@ from harness.equivalence.family import Family, Head
 from harness.equivalence.fields import check_name, values_of, varied_outcome
 from harness.equivalence.forward import WAYS, forward
 from harness.equivalence.outcome import Outcome
+from harness.equivalence.trips import trips_of
 from harness.errors import SpecError, closest
 
 Claim = Callable[[], Outcome]
@@ -44,3 +45,4 @@ def claims_of(family: Family, head: Head) -> Iterator[tuple[str, Claim]]:
                 check_name(varied, value),
                 lambda varied=varied, value=value: varied_outcome(family, varied, value, head=head),  # type: ignore[misc]
             )
+    yield from trips_of(family, head)

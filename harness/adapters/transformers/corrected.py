@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from harness.adapters.source import Replaced, line_in, replaced
+from harness.adapters.transformers.inplace import bodies, changed_bodies
 
 
 @contextmanager
@@ -37,6 +38,12 @@ def line_of(module: str, text: str) -> int:
 def _instead(name: str, texts: Sequence[Replaced]) -> Iterator[None]:
     original = import_module(name)
     source = replaced(_source(original), texts, place=f"correction of {name}")
+    # What all models extend is changed in place: their classes, those too that are imported meanwhile, have it as base.
+    changes = None if ".models." in name else changed_bodies(original, _source(original), source)
+    if changes is not None:
+        with bodies(changes):
+            yield
+        return
     made = ModuleType(name)
     made.__dict__.update(__file__=original.__file__, __package__=original.__package__, __spec__=original.__spec__)
     try:
