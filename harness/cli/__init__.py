@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.cli import across, inspect, repro, run, versions
+from harness.cli import across, inspect, merge, repro, run, versions
 from harness.errors import HarnessError
 
 EPILOG = """exit status:
@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     profile.add_argument(
         "--isolate", action=argparse.BooleanOptionalAction, default=None, help="run every case in its own process"
     )
+    profile.add_argument("--shard", default="", metavar="K/N", help="part K of N of the tests; `merge` joins the parts")
     profile.add_argument("--fresh", action="store_true", help="begin again, even if an earlier run was killed")
     profile.add_argument("-v", "--verbose", action="store_true", help="show pytest's own output")
     profile.add_argument("pytest_arguments", nargs="*", metavar="-- ARGUMENT", help="further arguments for pytest")
@@ -102,6 +103,10 @@ def _parser() -> argparse.ArgumentParser:
 
     report = _command(commands, "report", inspect.rebuild_report, "write the report of a run, even of a killed one")
     report.add_argument("folder", type=Path, metavar="DIR", help="the run's folder")
+
+    merging = _command(commands, "merge", merge.merge_runs, "merge the runs of shards into one, with one report")
+    merging.add_argument("folder", nargs="+", type=Path, metavar="DIR", help="the folders of the shards")
+    merging.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="the folder to write")
     return parser
 
 

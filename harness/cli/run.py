@@ -26,10 +26,13 @@ MISUSE = 4
 def run_profile(options: argparse.Namespace) -> int:
     """Run, watch, show; the exit status of the record."""
     from harness.report.run import exit_status, read_run
+    from harness.report.shards import read_shard
 
     repository = find_repository(Path.cwd())
     profile = repository.profile(options.profile)
     folder: Path = options.report_dir
+    if options.shard:
+        read_shard(options.shard)
     resume = not options.fresh and _was_killed(folder)
     if resume:
         print(f"resuming the run in {folder} (--fresh begins again)", file=sys.stderr)
@@ -60,6 +63,8 @@ def pytest_command(profile: Profile, options: argparse.Namespace, *, folder: Pat
         command.append(f"--numprocesses={profile.workers}")
     if profile.timeout_seconds:
         command.append(f"--case-timeout={profile.timeout_seconds:g}")
+    if options.shard:
+        command.append(f"--shard={options.shard}")
     if resume:
         command.append("--resume")
     return command + list(options.pytest_arguments)

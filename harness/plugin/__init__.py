@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness import environment, files
-from harness.plugin import isolate, options, recorder, resume, select, summary
+from harness.plugin import isolate, options, recorder, resume, select, shard, summary
 from harness.plugin.fixtures import case, parity
 from harness.plugin.outcomes import schedule, twins
 
@@ -32,10 +32,17 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     if config.getoption("isolate_cases"):
         config.pluginmanager.register(isolate.Parent(config), "harness-parent")
+    if shard.shard_of(config) is not None:
+        config.pluginmanager.register(shard.Workers(config), "harness-workers")
     if not hasattr(config, "workerinput"):
         if config.getoption("report_dir"):
             config.pluginmanager.register(recorder.Recorder(config), "harness-recorder")
         config.pluginmanager.register(summary.Summary(config), "harness-summary")
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    chosen = shard.shard_of(config)
+    return f"shard: {chosen}" if chosen else None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -45,6 +52,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     select.skip_slow(config, items)
+    shard.keep_own(config, items)
     resume.keep_finished(config, items)
 
 

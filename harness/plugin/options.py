@@ -23,6 +23,9 @@ def add(parser: pytest.Parser) -> None:
     group = parser.getgroup("harness", "parity of ported models")
     group.addoption("--run-slow", action="store_true", help="run the tests marked slow, as RUN_SLOW=1 does")
     group.addoption("--report-dir", metavar="DIR", help="write the record and the report of this run to DIR")
+    group.addoption(
+        "--shard", default="", metavar="K/N", help="run part K of N of the tests, split by a hash of their ids"
+    )
     group.addoption("--resume", action="store_true", help="keep the finished results of a killed run in the report dir")
     group.addoption("--isolate-cases", action="store_true", help="run every case in a process of its own")
     group.addoption(

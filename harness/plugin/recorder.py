@@ -116,11 +116,13 @@ class Recorder:
 
     def __init__(self, config: pytest.Config) -> None:
         from harness.errors import RecordError
-        from harness.plugin.resume import open_folder
+        from harness.plugin.resume import of_shard, open_folder
 
         self.config = config
         self.folder = Path(config.getoption("report_dir"))
         try:
+            if config.getoption("resume"):
+                of_shard(self.folder, config.getoption("shard"))
             self.kept = open_folder(self.folder, resume=config.getoption("resume"))
         except RecordError as error:
             raise pytest.UsageError(str(error)) from None
@@ -140,6 +142,8 @@ class Recorder:
         profile = self.config.getoption("harness_profile")
         started = now()
         run = {"id": re.sub(r"\W", "", started), "started": started, "profile": profile, "command": command}
+        if self.config.getoption("shard"):
+            run["shard"] = self.config.getoption("shard")
         self.event("run", run=run, environment=environment.capture())
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -185,13 +189,17 @@ class Recorder:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         from harness.errors import HarnessError
         from harness.plugin.resume import compact
+        from harness.plugin.shard import ELSEWHERE
         from harness.report import finish
         from harness.settings import find_repository
 
         for test in session.config.stash.get(KEPT, ()):
             self.kept.keep(test)
+        left = session.config.stash.get(ELSEWHERE, None)
         try:
             compact(self.folder, self.kept)
+            if left is not None:
+                self.event("elsewhere", total=left)
             self.event("ended", exit_status=int(session.exitstatus), finished=now())
             repository = find_repository(self.config.rootpath)
             finish(self.folder, sections=repository.settings.sections, root=repository.root)

@@ -64,6 +64,20 @@ def open_folder(folder: Path, *, resume: bool) -> Kept:
     return Kept()
 
 
+def of_shard(folder: Path, shard: str) -> None:
+    """Refuse to go on with a run of other tests than those of that part.
+
+    Raises:
+        RecordError: the folder's run was of another part, or of all tests.
+    """
+    runs = [event.get("run") or {} for event in read_lines(folder / "events.jsonl") if event.get("event") == "run"]
+    if runs and str(runs[-1].get("shard", "")) != shard:
+        was, wanted = (f"of shard {text}" if text else "of all tests" for text in (runs[-1].get("shard", ""), shard))
+        raise RecordError(
+            str(folder), f"holds a run {was}, not {wanted}", todo="Name another folder for the report, or begin again."
+        )
+
+
 def keep_finished(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Take the tests out of `items` whose results of a killed run still hold."""
     from harness.plugin.recorder import KEPT

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.plugin.shard import ELSEWHERE
 from harness.settings import find_repository
 
 
@@ -38,8 +39,11 @@ class Summary:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         write = terminalreporter.write_line
-        if self.not_run:
+        left = self.config.stash.get(ELSEWHERE, 0)
+        if self.not_run or left:
             terminalreporter.section("not run", sep="-")
+            if left:
+                write(f"{left:>5}  left to other shards, this is {self.config.getoption('shard')}")
             for reason, count in self.not_run.most_common():
                 write(f"{count:>5}  {reason}")
         if self.config.getoption("strict_skips") and self.unexcused:

@@ -74,6 +74,10 @@ def _facts(run: Run) -> list[str]:
     facts = [f"{plural(run.tests_total, 'test')} collected", f"{plural(len(run.results), 'result')}"]
     if run.profile:
         facts.insert(0, f"profile {escape(run.profile)}")
+    if run.shard:
+        facts.insert(0, f"shard {escape(run.shard)}")
+    if run.elsewhere:
+        facts.append(f"{plural(run.elsewhere, 'test')} left to other shards")
     if run.seconds is not None:
         facts.append(duration(run.seconds))
     if run.started:

@@ -66,6 +66,7 @@ class Run:
     finished: when it ended, None if it never said so. seconds: from the start to the last sign of life.
     failed: tests that failed although no result of theirs says why.
     unreached: how many of the collected tests were neither started nor accounted for.
+    shard: which part of the tests, "" for all. elsewhere: how many tests are left to other parts.
     """
 
     id: str
@@ -81,6 +82,8 @@ class Run:
     not_run: tuple[NotRun, ...]
     failed: tuple[str, ...]
     unreached: int = 0
+    shard: str = ""
+    elsewhere: int = 0
 
 
 def read_run(folder: Path) -> Run:
@@ -114,6 +117,8 @@ def read_run(folder: Path) -> Run:
         not_run=tuple(NotRun(test, reason) for test, reason in told.not_run.items()),
         failed=tuple(failed),
         unreached=max(0, told.total - len(seen)),
+        shard=str(told.run.get("shard") or ""),
+        elsewhere=told.elsewhere,
     )
 
 
@@ -164,6 +169,7 @@ def record(run: Run) -> dict[str, Any]:
             "not_run": [asdict(item) for item in run.not_run],
             "failed": list(run.failed),
             "tests_total": run.tests_total,
+            **({"shard": run.shard, "elsewhere": run.elsewhere} if run.shard else {}),
         },
         "environment": dict(run.environment),
         "results": [asdict(result) | {"verdict": result.verdict.value} for result in run.results],
@@ -194,6 +200,7 @@ class _Told:
     run: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
     total: int = 0
+    elsewhere: int = 0
     starts: Counter[str] = field(default_factory=Counter)
     running: dict[str, str] = field(default_factory=dict)
     outcomes: dict[str, str] = field(default_factory=dict)
@@ -217,6 +224,8 @@ def _tell(events: Iterable[Mapping[str, Any]]) -> _Told:
                 told.finished, told.complete = None, False
             case "collected":
                 told.total = int(event.get("total", 0))
+            case "elsewhere":
+                told.elsewhere = int(event.get("total", 0))
             case "started":
                 told.starts[test] += 1
                 told.running[test] = ""
@@ -260,8 +269,7 @@ def _result(line: Mapping[str, Any], place: str) -> Result:
     for key in ("suite", "case", "check", "verdict"):
         if not isinstance(line.get(key), str):
             raise RecordError(place, f"the result's {key!r} is {line.get(key)!r}", todo="Remove the line.")
-    known = [verdict.value for verdict in Verdict]
-    if line["verdict"] not in known:
+    if line["verdict"] not in (known := [verdict.value for verdict in Verdict]):
         raise RecordError(place, f"unknown verdict {line['verdict']!r}", todo=closest(line["verdict"], known))
     return Result(
         suite=line["suite"],

@@ -62,6 +62,8 @@ def not_run_lines(run: Run, *, width: int = 80) -> list[str]:
     reasons = [(printable(" ".join(reason.split())), count) for reason, count in not_run_reasons(run)]
     if run.unreached:
         reasons.append(("the run ended before", run.unreached))
+    if run.elsewhere:
+        reasons.append(("left to other shards", run.elsewhere))
     if not reasons:
         return []
     start = f"{sum(count for _, count in reasons)} not run:"
