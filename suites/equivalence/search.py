@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from hypothesis import Phase, given, settings
@@ -12,8 +11,8 @@ from harness.equivalence import fields
 from harness.equivalence.family import Head
 from harness.equivalence.search import Choice, choices, disagreement, heads_of, known_checks, settings_of
 
-TOGETHER = 3
-"""Fields set at once, on average: of many, one alone would make both sides refuse most configurations."""
+TOGETHER = 6
+"""Fields set at once, at most and half as many on average: of many, one alone makes both sides refuse."""
 COMPARED = 0.1
 """The share of the configurations that has to be compared: a search that both sides refuse has looked at nothing."""
 
@@ -49,17 +48,16 @@ class DisagreementError(AssertionError):
 def configurations(draw, family, run, known):
     """A class and the values of some fields, in the table's order.
 
-    Each draw has the base first, so that Hypothesis leaves a field out where it can: no value means the base's own.
+    The first to be drawn is the base: no field, the widest class. So Hypothesis leaves out what it can.
     """
-    head = draw(st.sampled_from(heads_of(family)))
     by_field = choices(family, run, known)
-    drawn = []
     # What is drawn does not depend on the class, so that another may be tried with the same values.
-    for values in by_field.values():
-        share = min(0.5, TOGETHER / len(by_field))
-        bases = math.ceil(len(values) * (1 - share) / share)
-        drawn.append(draw(st.sampled_from([None] * bases + list(values))))
-    return head, tuple(choice for choice in drawn if choice and (not choice.heads or head.reference in choice.heads))
+    value = st.one_of([st.sampled_from(values) for values in by_field.values()]) if by_field else st.nothing()
+    found = draw(st.lists(value, max_size=TOGETHER, unique_by=lambda choice: choice.name))
+    head = draw(st.sampled_from(heads_of(family)))
+    order = list(by_field)
+    on_it = [choice for choice in found if not choice.heads or head.reference in choice.heads]
+    return head, tuple(sorted(on_it, key=lambda choice: order.index(choice.name)))
 
 
 def search(family, run, rows, *, examples, derandomize=True):
