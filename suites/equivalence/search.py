@@ -1,0 +1,94 @@
+"""Configurations drawn by Hypothesis, and the smallest on which twins disagree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from harness.equivalence import fields
+from harness.equivalence.family import Head
+from harness.equivalence.search import Choice, choices, disagreement, heads_of, known_checks, settings_of
+
+TOGETHER = 6
+"""Fields set at once, at most and half as many on average: of many, one alone makes both sides refuse."""
+COMPARED = 0.1
+"""The share of the configurations that has to be compared: a search that both sides refuse has looked at nothing."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The smallest configuration on which the twins disagree, and how."""
+
+    head: Head
+    drawn: tuple[Choice, ...]
+    why: str
+    seen: fields.Seen
+
+
+@dataclass(frozen=True)
+class Searched:
+    """found: None where all agreed. tried, compared: how many configurations, those by which a find shrank included."""
+
+    found: Found | None
+    tried: int
+    compared: int
+
+    @property
+    def enough(self) -> bool:
+        return self.compared >= max(1, COMPARED * self.tried)
+
+
+class DisagreementError(AssertionError):
+    """What ends an example; args: a `Found`."""
+
+
+@st.composite
+def configurations(draw, family, run, known):
+    """A class and the values of some fields, in the table's order.
+
+    The first to be drawn is the base: no field, the widest class. So Hypothesis leaves out what it can.
+    """
+    by_field = choices(family, run, known)
+    # What is drawn does not depend on the class, so that another may be tried with the same values.
+    value = st.one_of([st.sampled_from(values) for values in by_field.values()]) if by_field else st.nothing()
+    found = draw(st.lists(value, max_size=TOGETHER, unique_by=lambda choice: choice.name))
+    head = draw(st.sampled_from(heads_of(family)))
+    order = list(by_field)
+    on_it = [choice for choice in found if not choice.heads or head.reference in choice.heads]
+    return head, tuple(sorted(on_it, key=lambda choice: order.index(choice.name)))
+
+
+def search(family, run, rows, *, examples, derandomize=True):
+    """Draw `examples` configurations of the family; what the register's `rows` know of it is left out.
+
+    derandomize: the same examples every time; else by the seed that Hypothesis was given.
+    """
+    known = known_checks(family, rows)
+    told, tried = {}, []
+
+    @settings(
+        max_examples=examples,
+        derandomize=derandomize,
+        database=None,
+        deadline=None,
+        phases=(Phase.generate, Phase.shrink),
+        report_multiple_bugs=False,
+    )
+    @given(configurations(family, run, known))
+    def agree(configuration):
+        head, drawn = configuration
+        key = head.reference, repr(drawn)
+        if key not in told:
+            told[key] = fields.seen(family, head, settings_of(drawn), run=run)
+            tried.append(told[key].line is not None)
+        why = disagreement(told[key])
+        if why:
+            raise DisagreementError(Found(head, drawn, why, told[key]))
+
+    try:
+        agree()
+    except DisagreementError as error:
+        return Searched(error.args[0], len(tried), sum(tried))
+    return Searched(None, len(tried), sum(tried))
