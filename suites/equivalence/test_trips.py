@@ -3,7 +3,7 @@
 import pytest
 
 from harness.equivalence.trips import WAYS, trips_of
-from suites.equivalence.conftest import FAMILIES, in_turn
+from suites.equivalence.conftest import FAMILIES
 
 QUICK = ("bart", "bert", "big_bird", "clip", "electra", "gpt2", "mbart", "roberta", "t5", "vit", "wav2vec2")
 """The families whose widest class makes the plain trips on every run."""
@@ -19,9 +19,9 @@ TRIPS = [
     for name, claim in trips_of(family, head)
 ]
 PLAIN = [pytest.param(claim, id=subject) for quick, subject, claim in TRIPS if quick]
-OTHERS = [pytest.param(claim, id=subject) for quick, subject, claim in TRIPS if not quick]
+OTHERS = [pytest.param(claim, id=subject, marks=pytest.mark.slow) for quick, subject, claim in TRIPS if not quick]
 
 
-@pytest.mark.parametrize("claim", [*PLAIN, *in_turn(OTHERS)])
+@pytest.mark.parametrize("claim", [*PLAIN, *OTHERS])
 def test_weights_arrive(claim, twins):
     twins(claim())
