@@ -1,5 +1,8 @@
 """Faults planted in the library's source: each check of the suite catches the one that it is for."""
 
+import sys
+from importlib import import_module
+
 import pytest
 
 from harness.adapters.source import Replaced
@@ -82,3 +85,15 @@ def test_afterwards_the_library_is_what_it_was():
         other = claim()
     with corrected({BERT: [EPSILON]}):
         assert claim().error != other.error
+
+
+def test_what_extends_a_corrected_module_is_what_it_was(monkeypatch):
+    """Even if not imported before: it would extend the changed classes, and no later correction would reach it."""
+    from harness.adapters.transformers.corrected import corrected
+
+    base, extension = "models.t5.modeling_flax_t5", "models.mt5.modeling_flax_mt5"
+    monkeypatch.delitem(sys.modules, f"transformers.{extension}", raising=False)
+    with corrected({base: [], extension: []}):
+        pass
+    classes = [import_module(f"transformers.{name}") for name in (base, extension)]
+    assert issubclass(classes[1].FlaxMT5Model, classes[0].FlaxT5Model)

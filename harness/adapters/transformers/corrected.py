@@ -23,6 +23,8 @@ def corrected(edits: Mapping[str, Sequence[Replaced]]) -> Iterator[None]:
     Raises:
         SpecError: there is no such module, or a text is not found exactly once in it.
     """
+    for name in edits:  # before any is changed: what is imported meanwhile would extend the changed classes for good
+        import_module(f"transformers.{name}")
     with ExitStack() as stack:
         for name, texts in edits.items():
             stack.enter_context(_instead(f"transformers.{name}", texts))
