@@ -103,17 +103,28 @@ MORE = (
 
 
 def trips_of(family: Family, head: Head) -> Iterator[tuple[str, Callable[[], Outcome]]]:
-    """Every trip of these twins by its name, and what makes it; the family's widest class makes all."""
-    for trip in (*WAYS, *(MORE if head == family.head_of() else ())):
-        if trip.how not in (TO_HEAD, TO_BASE) or base_of(family) is not None:
+    """Every trip of these twins by its name, and what makes it.
+
+    The family's widest class makes all, but for those between a head and the base model, which the widest with a head
+    makes.
+    """
+    for trip in (*WAYS, *MORE):
+        maker = headed(family) if trip.how in (TO_HEAD, TO_BASE) else family.head_of()
+        if head == maker or trip in WAYS:
             yield trip.name, lambda trip=trip: travelled(family, head, trip)  # type: ignore[misc]
 
 
 def base_of(family: Family) -> Head | None:
-    """The twins that are the model without a head, unless they are the widest, or there are none."""
+    """The twins that are the model without a head, if there are any."""
     name = f"{family.configuration.removesuffix('Config')}Model"
-    found = next((head for head in family.head if head.reference == name), None)
-    return None if found == family.head_of() else found
+    return next((head for head in family.head if head.reference == name), None)
+
+
+def headed(family: Family) -> Head | None:
+    """The widest twins, or the first others, where there is a model without their head."""
+    base = base_of(family)
+    found = (head for head in (family.head_of(), *family.head) if base is not None and head != base)
+    return next(found, None)
 
 
 def travelled(family: Family, head: Head, trip: Trip, *, spoil: Callable[[Any], object] = id) -> Outcome:
@@ -300,11 +311,11 @@ class _Journey:
 
 
 def middle(source: Weights, filled: Weights) -> str:
-    """The name of a matrix that both have, once each: in the middle of those in order of their names."""
+    """The name of a matrix, or kernel, that both have, once each: in the middle of those in order of their names."""
     ours, theirs = ([bits(array) for array in weights.values()] for weights in (source, filled))
     known = [
         key
         for key, array in source.items()
-        if array.ndim == 2 and ours.count(bits(array)) == 1 and theirs.count(bits(array)) == 1
+        if array.ndim > 1 and ours.count(bits(array)) == 1 and theirs.count(bits(array)) == 1
     ]
     return sorted(known)[len(known) // 2]

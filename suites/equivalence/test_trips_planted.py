@@ -90,7 +90,7 @@ def test_what_is_not_said_is_missed(trip, how):
     def mute(*arguments, **options):
         found = real(*arguments, **options)
         told = repr(sorted(found.weights)) if how == TOLD else ""
-        return type(found)(found.model, found.weights, found.empty, told, "")
+        return type(found)(found.model, found.weights, found.empty, (), told, "")
 
     with patch.object(trips, "load", mute):
         outcome = travelled(BERT, HEAD, replace(trip, how=how))
