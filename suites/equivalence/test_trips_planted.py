@@ -6,7 +6,8 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 
-from harness.equivalence.trips import (
+from harness.equivalence.trips import travelled
+from harness.equivalence.ways import (
     APART,
     CONTROL,
     IGNORED,
@@ -21,7 +22,6 @@ from harness.equivalence.trips import (
     TOLD,
     WAYS,
     Trip,
-    travelled,
 )
 from harness.parity.compare import Verdict
 from suites.equivalence.conftest import FAMILIES
