@@ -68,7 +68,8 @@ def lost(
     """The first weight that went wrong, in words, or nothing.
 
     source: what the files hold. loaded: as `harness.adapters.transformers.trips.load` gives it. due: whether a
-    weight has a place in the model. seen: what of an array is held against another's.
+    weight has a place in the model; a buffer that holds a constant is none. seen: what of an array is held against
+    another's.
     """
     told = f"{loaded.missing}\n{loaded.unexpected}"
     there = {seen(array) for array in loaded.weights.values()}
@@ -81,7 +82,7 @@ def lost(
             return f"{key} is dropped, and no message names it"
     given = {seen(array) for array in source.values()}
     for key, array in loaded.weights.items():
-        if seen(array) not in given and not named(loaded.missing, key, prefix):
+        if seen(array) not in given and key not in loaded.constant and not named(loaded.missing, key, prefix):
             return f"{key} is not from the files, and no message names it"
     return ""
 

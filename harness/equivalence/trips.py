@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,101 +19,60 @@ from harness.equivalence.family import Family, Head
 from harness.equivalence.forward import accepted, said, shape_of
 from harness.equivalence.inputs import make
 from harness.equivalence.outcome import Outcome
+from harness.equivalence.ways import (
+    APART,
+    AS_HALF,
+    BEFORE,
+    BELOW,
+    BESIDE,
+    HALF,
+    IGNORED,
+    MISSING,
+    MORE,
+    NO_INDEX,
+    NO_SHARD,
+    OVER,
+    PUSHED,
+    REFUSED,
+    RESHAPED,
+    STRAY,
+    STRAYS,
+    TAMPERED,
+    TO_BASE,
+    TO_HEAD,
+    TOLD,
+    WAYS,
+    Trip,
+)
 from harness.parity.compare import Verdict
 
-MISSING = "a weight missing"
-STRAY = "a weight too many"
-RESHAPED = "a weight of another shape"
-IGNORED = "a weight of another shape, ignore_mismatched_sizes=True"
-TO_HEAD = "of the base model"
-TO_BASE = "into the base model"
-NO_SHARD = "a shard lost"
-NO_INDEX = "its index lost"
-HALF = "in bfloat16"
-AS_HALF = "dtype=bfloat16"
-APART = "_do_init=False"
-OVER = "over another"
-BESIDE = "beside another"
-BELOW = "in a subfolder of another"
-TOLD = "what is said"
-PUSHED = "by way of the Hub"
-"""How a trip differs from saving and loading alone, as it stands in its name.
-
-Over: another model was saved to the same folder before, in another form. Beside: a model of the other framework is in
-the folder. Below: the weights are in a subfolder, and the folder holds another model. What is said: nothing is said
-to be missing that is there. By way of the Hub: pushed to a stand-in of it, after another model, and loaded by name."""
-
 NAME = "owner/twin"
-STRAYS = {"pytorch": "stray.weight", "flax": "stray.kernel"}
-TAMPERED = (MISSING, STRAY, RESHAPED, IGNORED)
-REFUSED = (RESHAPED, NO_SHARD, NO_INDEX)
-BEFORE = {"bin": "safetensors", "safetensors": "msgpack", "msgpack": "safetensors", "sharded msgpack": "msgpack"}
-"""The form of the model that was in the folder before."""
-
-
-@dataclass(frozen=True, slots=True)
-class Trip:
-    """One way: saved by a framework's class in a form, loaded by a framework's class. how: what is special in it."""
-
-    saved: str
-    form: str
-    loaded: str
-    how: str = ""
-
-    @property
-    def name(self) -> str:
-        """As it stands in the register after the twins."""
-        return f"{self.saved} {self.form} to {self.loaded}{', ' if self.how else ''}{self.how}"
-
-
-WAYS = (
-    Trip("pytorch", "safetensors", "flax"),
-    Trip("flax", "msgpack", "flax"),
-    Trip("flax", "msgpack", "pytorch"),
-)
-"""What every class does."""
-
-CONTROL = Trip("pytorch", "safetensors", "pytorch")
-"""The way in which Flax has no part."""
-
-MORE = (
-    CONTROL,
-    Trip("pytorch", "sharded safetensors", "flax"),
-    Trip("pytorch", "bin", "flax"),
-    Trip("pytorch", "sharded bin", "flax"),
-    Trip("flax", "sharded msgpack", "flax"),
-    Trip("flax", "safetensors", "flax"),
-    Trip("flax", "sharded safetensors", "flax"),
-    Trip("flax", "sharded msgpack", "pytorch"),
-    Trip("flax", "safetensors", "pytorch"),
-    *(replace(way, how=how) for way in (*WAYS, CONTROL) for how in (*TAMPERED, TO_HEAD, TO_BASE, HALF, AS_HALF, TOLD)),
-    *(replace(way, how=APART) for way in WAYS[:2]),
-    *(replace(way, how=BESIDE) for way in WAYS),
-    *(Trip("pytorch", "sharded bin", "flax", how) for how in (NO_SHARD, NO_INDEX)),
-    *(Trip("flax", "sharded msgpack", "flax", how) for how in (NO_SHARD, NO_INDEX, OVER)),
-    *(replace(way, how=PUSHED) for way in (*WAYS, CONTROL)),
-    Trip("flax", "safetensors", "flax", PUSHED),
-    Trip("flax", "sharded msgpack", "flax", PUSHED),
-    Trip("pytorch", "bin", "flax", OVER),
-    Trip("pytorch", "bin", "flax", BELOW),
-    Trip("flax", "safetensors", "flax", OVER),
-    Trip("flax", "msgpack", "flax", OVER),
-)
-"""What one class of a family does besides."""
+"""Of the model on the Hub."""
 
 
 def trips_of(family: Family, head: Head) -> Iterator[tuple[str, Callable[[], Outcome]]]:
-    """Every trip of these twins by its name, and what makes it; the family's widest class makes all."""
-    for trip in (*WAYS, *(MORE if head == family.head_of() else ())):
-        if trip.how not in (TO_HEAD, TO_BASE) or base_of(family) is not None:
+    """Every trip of these twins by its name, and what makes it.
+
+    The family's widest class makes all, but for those between a head and the base model, which the widest with a head
+    makes.
+    """
+    for trip in (*WAYS, *MORE):
+        maker = headed(family) if trip.how in (TO_HEAD, TO_BASE) else family.head_of()
+        if head == maker or trip in WAYS:
             yield trip.name, lambda trip=trip: travelled(family, head, trip)  # type: ignore[misc]
 
 
 def base_of(family: Family) -> Head | None:
-    """The twins that are the model without a head, unless they are the widest, or there are none."""
+    """The twins that are the model without a head, if there are any."""
     name = f"{family.configuration.removesuffix('Config')}Model"
-    found = next((head for head in family.head if head.reference == name), None)
-    return None if found == family.head_of() else found
+    return next((head for head in family.head if head.reference == name), None)
+
+
+def headed(family: Family) -> Head | None:
+    """The widest twins, or the first others, where there is a model without their head."""
+    base = base_of(family)
+    found = (head for head in (family.head_of(), *family.head) if base is not None and head != base)
+    return next(found, None)
 
 
 def travelled(family: Family, head: Head, trip: Trip, *, spoil: Callable[[Any], object] = id) -> Outcome:
@@ -300,11 +259,11 @@ class _Journey:
 
 
 def middle(source: Weights, filled: Weights) -> str:
-    """The name of a matrix that both have, once each: in the middle of those in order of their names."""
+    """The name of a matrix, or kernel, that both have, once each: in the middle of those in order of their names."""
     ours, theirs = ([bits(array) for array in weights.values()] for weights in (source, filled))
     known = [
         key
         for key, array in source.items()
-        if array.ndim == 2 and ours.count(bits(array)) == 1 and theirs.count(bits(array)) == 1
+        if array.ndim > 1 and ours.count(bits(array)) == 1 and theirs.count(bits(array)) == 1
     ]
     return sorted(known)[len(known) // 2]

@@ -6,7 +6,8 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 
-from harness.equivalence.trips import (
+from harness.equivalence.trips import travelled
+from harness.equivalence.ways import (
     APART,
     CONTROL,
     IGNORED,
@@ -21,7 +22,6 @@ from harness.equivalence.trips import (
     TOLD,
     WAYS,
     Trip,
-    travelled,
 )
 from harness.parity.compare import Verdict
 from suites.equivalence.conftest import FAMILIES
@@ -90,7 +90,7 @@ def test_what_is_not_said_is_missed(trip, how):
     def mute(*arguments, **options):
         found = real(*arguments, **options)
         told = repr(sorted(found.weights)) if how == TOLD else ""
-        return type(found)(found.model, found.weights, found.empty, told, "")
+        return type(found)(found.model, found.weights, found.empty, (), told, "")
 
     with patch.object(trips, "load", mute):
         outcome = travelled(BERT, HEAD, replace(trip, how=how))

@@ -26,9 +26,6 @@ from harness.adapters.transformers.twins import flatten_dict, unflatten_dict
 SHARDS = 3
 """At least as many files hold a model that is saved in shards."""
 
-UNDRAWN = 0.5
-"""What stands for random weights."""
-
 STATES = ("params", "batch_stats")
 """Above the weights of a Flax model that has running statistics."""
 
@@ -38,12 +35,14 @@ class Loaded:
     """A model as `from_pretrained` gave it.
 
     model: None where the parameters came apart from it. weights: by dotted name, each in its own type.
-    empty: names of weights that hold no numbers. missing, unexpected: what was said of such weights, all of it.
+    empty: names of weights that hold no numbers. constant: of buffers
+    that hold one number throughout. missing, unexpected: what was said of such weights, all of it.
     """
 
     model: Any
     weights: Mapping[str, Array]
     empty: tuple[str, ...]
+    constant: tuple[str, ...]
     missing: str
     unexpected: str
 
@@ -78,10 +77,14 @@ def load(name: str, folder: Path | str, **options: Any) -> Loaded:
     unexpected = [text for text in said if "were not used when" in text]
     weights = flat(rest) if flax and rest is not None else weights_of(model)
     empty = () if flax else tuple(key for key, value in model.state_dict().items() if value.is_meta)
+    buffers = (
+        () if flax else tuple(name for name, held in model.named_buffers() if bool((held == held.flatten()[:1]).all()))
+    )
     return Loaded(
         None if flax and rest is not None else model,
         weights,
         empty,
+        buffers,
         "\n".join([*missing, repr(told.get("missing_keys", "")), repr(told.get("mismatched_keys", ""))]),
         "\n".join([*unexpected, repr(told.get("unexpected_keys", ""))]),
     )
@@ -108,15 +111,17 @@ def heard() -> Iterator[list[str]]:
 
 @contextmanager
 def undrawn(kind: Any) -> Iterator[None]:
-    """While open, a Flax class begins with constants rather than random weights: to draw those takes seconds."""
+    """While open, a Flax class begins with counted numbers rather than random weights: to draw those takes seconds."""
     original = kind.init_weights
 
-    def constants(self: Any, rng: Any, input_shape: Any, params: Any = None) -> Any:
+    def counted(self: Any, rng: Any, input_shape: Any, params: Any = None) -> Any:
         del params
         shapes = jax.eval_shape(partial(original, self, input_shape=input_shape), rng)
-        return jax.tree_util.tree_map(lambda leaf: jax.numpy.full(leaf.shape, UNDRAWN, leaf.dtype), shapes)
+        return jax.tree_util.tree_map(
+            lambda leaf: jax.numpy.arange(leaf.size, dtype=leaf.dtype).reshape(leaf.shape), shapes
+        )
 
-    with patch.object(kind, "init_weights", constants):
+    with patch.object(kind, "init_weights", counted):
         yield
 
 
