@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from harness.adapters.choose import adapt
-from harness.adapters.protocols import STORED, Array, State
+from harness.adapters.protocols import STORED, Array, State, Wide
 from harness.equivalence.family import Family, Head, Varied
 from harness.equivalence.forward import accepted, said, shape_of, weights_told
 from harness.equivalence.inputs import make
@@ -17,7 +17,7 @@ from harness.equivalence.outcome import Outcome
 from harness.parity.check import valid_masks
 from harness.parity.compare import Verdict
 from harness.parity.floor import largest
-from harness.parity.judge import Line, Mask, Moved, Pair, judge, valid_part
+from harness.parity.judge import Line, Mask, Pair, judge, valid_part
 
 MOVES = 1e-6
 """Times the largest value of an output: a field counts as followed if it changes one by more. The issue's own bound."""
@@ -201,23 +201,27 @@ def settled(
     they were converted. tables: those of the reference, by name; those of the port are no weights.
     """
 
-    def outputs(side: Any, state: State = STORED) -> Outputs:
+    def outputs(side: Any, state: State = STORED) -> Wide:
         ran = side.run_training if run == "train" else side.run_wide
-        found: Outputs = ran(call, state=state).outputs
+        found: Wide = ran(call, state=state)
         return found
 
-    ours, theirs = (outputs(side) for side in sides)
+    both = [outputs(side) for side in sides]
 
     def moved(seed: int) -> Sequence[Pair]:
         states = State(nudge=seed, moved=tables), State(nudge=seed, moved=frozenset())
-        return pairs_of(*map(outputs, sides, states), head=head, masks=masks)
+        again = [outputs(side, state).outputs for side, state in zip(sides, states, strict=True)]
+        return pairs_of(*again, head=head, masks=masks)
 
-    return compared(ours, theirs, head=head, masks=masks, moved=moved)
+    islands = any(each.islands for each in both)
+    short = islands or any(each.constants for each in both)
+    pairs = pairs_of(both[0].outputs, both[1].outputs, head=head, masks=masks)
+    return judge("fields", "as given", pairs, moved=moved, short=short, islands=islands)
 
 
-def compared(ours: Outputs, theirs: Outputs, *, head: Head, masks: Mask, moved: Moved | None = None) -> Line:
+def compared(ours: Outputs, theirs: Outputs, *, head: Head, masks: Mask) -> Line:
     """Every output of the reference that the head does not excuse, at valid positions."""
-    return judge("fields", "as given", pairs_of(ours, theirs, head=head, masks=masks), moved=moved)
+    return judge("fields", "as given", pairs_of(ours, theirs, head=head, masks=masks))
 
 
 def pairs_of(ours: Outputs, theirs: Outputs, *, head: Head, masks: Mask) -> list[Pair]:
