@@ -214,7 +214,8 @@ def settled(
         return pairs_of(*again, head=head, masks=masks)
 
     islands = any(each.islands for each in both)
-    short = islands or any(each.constants for each in both)
+    # A table is the end of a computation in float32, of which its own last place is but the last step.
+    short = islands or bool(tables) or any(each.constants for each in both)
     pairs = pairs_of(both[0].outputs, both[1].outputs, head=head, masks=masks)
     return judge("fields", "as given", pairs, moved=moved, short=short, islands=islands)
 
