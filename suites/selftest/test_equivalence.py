@@ -100,7 +100,17 @@ def test_claims_are_found_by_their_names(toy):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_inputs_are_the_same_each_time_and_of_one_batch(kind):
-    settings = {"vocab_size": 64, "image_size": 16, "patch_size": 8, "num_mel_bins": 4, "max_source_positions": 8}
+    settings = {
+        "vocab_size": 64,
+        "hidden_size": 8,
+        "sep_token_id": 3,
+        "image_size": 16,
+        "patch_size": 8,
+        "num_mel_bins": 4,
+        "max_source_positions": 8,
+        "conv_kernel": [10, 3],
+        "conv_stride": [5, 2],
+    }
     one, other = make(kind, settings), make(kind, settings)
     assert {array.shape[0] for array in one.values()} == {2}
     for name, array in one.items():

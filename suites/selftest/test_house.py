@@ -14,6 +14,7 @@ NEEDS_A_FRAMEWORK = (
     "harness.adapters.pytorch",
     "harness.adapters.flax",
     "harness.adapters.jax",
+    "harness.adapters.transformers",
     "harness.adapters.diffusers",
     "harness.adapters.k_diffusion.run",
 )
