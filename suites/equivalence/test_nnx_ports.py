@@ -53,10 +53,10 @@ def made(ports, variant):
     return original(**VARIANTS[variant]), convert, inputs
 
 
-def checked(original, convert, inputs, *checks):
+def checked(original, convert, inputs, **options):
     import harness
 
-    return harness.check(original, convert(original), inputs, convert=convert, checks=checks or harness.CHECKS)
+    return harness.check(original, convert(original), inputs, convert=convert, **options)
 
 
 @pytest.mark.case("nnx-*")
@@ -74,7 +74,9 @@ def test_port_agrees_in_every_check(ports, variant):
     assert found.islands == ()
     made_checks = {line.check for line in found.lines} | {"float64"}
     wanted = {"float64", "forward", "gradients", "train"}
-    wanted |= {"dropout", "decode"} if variant.startswith("llama") else set()
+    wanted |= {"dropout"} if "resnet" not in variant else set()
+    # The original's dynamic scaling puts a float32 table back into a model in float64, and raises: see the test below.
+    wanted |= {"decode"} if variant.startswith("llama") and variant != "llama-dynamic" else set()
     assert wanted <= made_checks, found.not_checked
 
 
@@ -119,7 +121,7 @@ def test_planted_fault_is_caught(ports, variant, planted, checks, verdict, shows
     import harness
 
     original, convert, inputs = made(ports, variant)
-    found = checked(original, lambda reference: planted(convert(reference)), inputs, *checks)
+    found = checked(original, lambda reference: planted(convert(reference)), inputs, checks=checks)
     assert found.verdict is harness.Verdict[verdict], str(found)
     assert shows in {line.check for line in found.lines if line.verdict is not harness.Verdict.AGREE}
 
@@ -140,14 +142,17 @@ def test_angles_are_those_of_the_configuration(ports, variant):
     assert np.abs(np.sin(both) - sines.numpy()).max() < 1e-5
 
 
-def test_no_step_of_decoding_has_another_shape(ports):
+@pytest.mark.parametrize("variant", ["llama", "llama-dynamic"])
+def test_decoding_agrees_and_no_step_has_another_shape(ports, variant):
     import jax.numpy as jnp
     import numpy as np
+    import torch
     from flax import nnx
 
-    original, convert, inputs = made(ports, "llama")
-    port, tokens, traced = convert(original), jnp.asarray(inputs["input_ids"]), []
+    original, convert, inputs = made(ports, variant)
+    port, tokens, traced = convert(original), inputs["input_ids"], []
     port.eval()
+    chunks = [tokens[:, :6], *(tokens[:, place : place + 1] for place in range(6, 10))]
 
     @nnx.jit
     def step(port, tokens, cache):
@@ -155,14 +160,15 @@ def test_no_step_of_decoding_has_another_shape(ports):
         found = port(tokens, cache=cache)
         return found["logits"], found["cache"]
 
-    logits, cache = step(port, tokens[:, :6], port.empty_cache(2, 10))
-    steps = [logits]
-    for place in range(6, 10):
-        logits, cache = step(port, tokens[:, place : place + 1], cache)
-        steps.append(logits)
+    cache, past = port.empty_cache(2, 10), None
+    for chunk in chunks:
+        logits, cache = step(port, jnp.asarray(chunk), cache)
+        with torch.no_grad():
+            wanted = original(torch.from_numpy(chunk), past_key_values=past, use_cache=True)
+        past = wanted.past_key_values
+        assert np.abs(logits - wanted.logits.numpy()).max() < 1e-5
     assert traced == [(2, 6), (2, 1)]
     assert int(cache.length) == 10
-    assert np.allclose(np.concatenate(steps, axis=1), port(tokens)["logits"], atol=1e-5)
 
 
 def test_weights_are_loaded_whole_or_not_at_all(ports):
