@@ -246,7 +246,7 @@ def llama(tmp_path_factory):
     pytest.importorskip("flax")
     transformers = pytest.importorskip("transformers")
     if not hasattr(transformers, "FlaxLlamaForCausalLM"):
-        pytest.skip("this transformers has no Flax models")
+        pytest.skip("this transformers has no Flax models: install transformers<5")
     torch.manual_seed(0)
     sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "vocab_size": 64}
     heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64}
