@@ -35,7 +35,7 @@ def generated(subject: Writers, *, beams: int, several_ends: bool = False) -> It
         ends: Sequence[int] = ()
         if several_ends:
             plain = subject.sides[0].generate(call, steps=STEPS)
-            new = plain[:, _given(call) :]
+            new = plain[:, _given(subject, call) :]
             ends = sorted({int(new[0, 1]), int(new[-1, 2])})
             if len(ends) < 2:
                 ends = [ends[0], (ends[0] + 1) % 8]
@@ -54,7 +54,7 @@ def compared(
     beams: int,
 ) -> Line:
     """Row by row, up to the end of each text."""
-    start, count = _given(call), 0
+    start, count = _given(subject, call), 0
     if ours.shape[1] <= start:
         return Line("generation", name, Verdict.INCONCLUSIVE, "the reference wrote nothing")
     for row in range(len(ours)):
@@ -90,9 +90,9 @@ def _calls(call: Mapping[str, Array]) -> dict[str, dict[str, Array]]:
     return found
 
 
-def _given(call: Mapping[str, Array]) -> int:
+def _given(subject: Writers, call: Mapping[str, Array]) -> int:
     """How many of a decoder's tokens are given; one that has an encoder begins with one of its own."""
-    return call["input_ids"].shape[1] if "input_ids" in call and "pixel_values" not in call else 1
+    return 1 if _encodes(subject) else call["input_ids"].shape[1]
 
 
 def _gap(
@@ -120,7 +120,7 @@ def _gap(
             - np.log(np.exp(logits - logits.max(-1, keepdims=True)).sum(-1, keepdims=True))
             - logits.max(-1, keepdims=True)
         )
-        start = at - 1 if beams == 1 else _given(call) - 1
+        start = at - 1 if beams == 1 else _given(subject, call) - 1
         stop = at if beams == 1 else len(text) - 1
         scores.append((sum(top[place, int(text[place + 1])] for place in range(start, stop)), np.abs(logits).max()))
     return float(abs(scores[0][0] - scores[1][0]) / scores[0][1])
