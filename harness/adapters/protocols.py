@@ -13,6 +13,9 @@ Array = npt.NDArray[Any]
 Tap = Callable[[str, Array], None]
 """Called with the path of a module and what it put out, in the order of execution."""
 
+PADDING = 0
+"""The token after the end of a text that a model has written."""
+
 Optimizer = Literal["sgd", "adamw"]
 LEARNING_RATE: dict[Optimizer, float] = {"sgd": 0.05, "adamw": 0.01}
 MOMENTUM, WEIGHT_DECAY = 0.9, 0.01
@@ -344,7 +347,7 @@ class Divides(Protocol):
     def step_over(
         self, inputs: Mapping[str, Any], cotangents: Mapping[str, Array], *, devices: int
     ) -> dict[str, Array]:
-        """The outputs, and every weight after a step of AdamW on the loss sum(output x cotangent), in float64.
+        """The outputs, and every weight after a step of SGD on the loss sum(output x cotangent), in float64.
 
         Raises:
             UnsupportedError: there are fewer devices, or they do not divide the batch.
@@ -373,15 +376,43 @@ class Decodes(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """How a text is gone on with: up to `steps` tokens, each the likeliest.
+
+    beams: how many texts are kept at every step. ends: tokens that end a text, instead of those that the model names;
+    what has ended is filled up with `PADDING`. distinct: no token twice, nor an end that is forced, so that a small
+    random model, which would repeat one token for ever, writes what depends on all that it has read.
+    """
+
+    steps: int
+    beams: int = 1
+    ends: Sequence[int] = ()
+    distinct: bool = False
+
+    def options(self) -> dict[str, Any]:
+        """What the `generate` of a transformers model is given."""
+        # A single end as the library's own configurations have it: as a number.
+        ends = {"eos_token_id": self.ends[0] if len(self.ends) == 1 else list(self.ends)} if self.ends else {}
+        distinct = {"no_repeat_ngram_size": 1, "forced_eos_token_id": None} if self.distinct else {}
+        return {
+            **ends,
+            **distinct,
+            "max_new_tokens": self.steps,
+            "num_beams": self.beams,
+            "do_sample": False,
+            "pad_token_id": PADDING,
+        }
+
+
 @runtime_checkable
 class Generates(Protocol):
     """Can go on with a text by itself."""
 
-    def generate(self, inputs: Mapping[str, Any], *, steps: int, beams: int = 1, ends: Sequence[int] = ()) -> Array:
-        """The tokens given and up to `steps` more, each the likeliest, with the weights and types as they are.
+    def generate(self, inputs: Mapping[str, Any], how: Writing) -> Array:
+        """The tokens given and those written, with the weights and types as they are.
 
-        A model with an encoder is given what that reads, and begins with its own first token. beams: how many texts
-        are kept at every step. ends: tokens that end a text, instead of those that the model names.
+        A model with an encoder is given what that reads, and begins with its own first token.
 
         Raises:
             UnsupportedError: the model has no such method.

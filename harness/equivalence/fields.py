@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from harness.adapters.choose import adapt
-from harness.adapters.protocols import STORED, Array, State, Wide
+from harness.adapters.protocols import STORED, Array, State, Wide, Writing
 from harness.equivalence.family import Family, Head, Varied
 from harness.equivalence.forward import accepted, said, shape_of, weights_told
 from harness.equivalence.inputs import make
@@ -177,7 +177,7 @@ def ran(side: Any, call: Mapping[str, Array], run: str) -> Outputs:
         found: Outputs = side.run_training(call).outputs
         return found
     if run == "generate":
-        return {"tokens": written(side.generate(call, steps=8))}
+        return {"tokens": written(side.generate(call, Writing(steps=8)))}
     return dict(side.run_stepwise(call))
 
 

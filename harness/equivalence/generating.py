@@ -3,44 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 
-from harness.adapters.protocols import Array
-from harness.parity.compare import Verdict
-from harness.parity.generation import TIE
+from harness.adapters.protocols import Array, Writing
+from harness.parity.generation import TIE, texts_line
 from harness.parity.judge import Line
 
-STEPS = 6
+STEPS = 10
 """Tokens that are written."""
+UNPADDED = "unpadded"
 
 
 class Writers(Protocol):
-    """Twins that write, and a call of theirs."""
+    """Twins that write, a call of theirs, and their configuration as plain values."""
 
     @property
     def sides(self) -> tuple[Any, Any]: ...
+
+    @property
+    def settings(self) -> Mapping[str, Any]: ...
 
     @property
     def call(self) -> Mapping[str, Array]: ...
 
 
 def generated(subject: Writers, *, beams: int, several_ends: bool = False) -> Iterator[Line]:
-    """Texts as given: unpadded, padded left and, for an encoder, padded right.
+    """Texts as given: unpadded, as the configuration has it; padded left (and right, for an encoder), distinct.
 
     several_ends: with two end tokens, the first of which the reference writes second in the first text.
     """
     for name, call in _calls(subject.call).items():
-        ends: Sequence[int] = ()
+        how = Writing(STEPS, beams=beams, distinct=name != UNPADDED)
         if several_ends:
-            plain = subject.sides[0].generate(call, steps=STEPS)
-            new = plain[:, _given(subject, call) :]
+            plain = subject.sides[0].generate(call, how)
+            new = _begun(subject, plain)[:, _given(subject, call) :]
             ends = sorted({int(new[0, 1]), int(new[-1, 2])})
             if len(ends) < 2:
                 ends = [ends[0], (ends[0] + 1) % 8]
-        ours, theirs = (side.generate(call, steps=STEPS, beams=beams, ends=ends) for side in subject.sides)
-        yield compared(subject, call, ours, theirs, name, ends=ends, beams=beams)
+            how = replace(how, ends=ends)
+        ours, theirs = (_begun(subject, side.generate(call, how)) for side in subject.sides)
+        yield compared(subject, call, ours, theirs, name, how)
 
 
 def compared(
@@ -49,28 +54,14 @@ def compared(
     ours: Array,
     theirs: Array,
     name: str,
-    *,
-    ends: Sequence[int],
-    beams: int,
+    how: Writing,
 ) -> Line:
-    """Row by row, up to the end of each text."""
-    start, count = _given(subject, call), 0
-    if ours.shape[1] <= start:
-        return Line("generation", name, Verdict.INCONCLUSIVE, "the reference wrote nothing")
-    for row in range(len(ours)):
-        for at in range(start, ours.shape[1]):
-            token = int(ours[row, at])
-            other = int(theirs[row, at]) if at < theirs.shape[1] else -1
-            if token != other:
-                gap = _gap(subject, call, ours[row], theirs[row], row, beams=beams, at=at)
-                if gap is not None and gap <= TIE:
-                    break
-                reason = f"text {row}, position {at}: token {token} in the reference, {other} in the port"
-                return Line("generation", name, Verdict.DIVERGE, reason, where=f"position {at}", compared=count)
-            count += 1
-            if token in ends:
-                break
-    return Line("generation", name, Verdict.AGREE, compared=count)
+    """What both wrote, row by row."""
+
+    def tied(row: int, at: int) -> bool:
+        return _gap(subject, call, ours[row], theirs[row], row, beams=how.beams, at=at) <= TIE
+
+    return texts_line(name, ours, theirs, start=_given(subject, call), ends=how.ends or _ends(subject), tied=tied)
 
 
 def _calls(call: Mapping[str, Array]) -> dict[str, dict[str, Array]]:
@@ -80,7 +71,7 @@ def _calls(call: Mapping[str, Array]) -> dict[str, dict[str, Array]]:
         return {"as given": given}
     ids = np.array(given["input_ids"])
     plain = {"input_ids": ids[:, :-3], "attention_mask": np.ones_like(ids[:, :-3])}
-    found = {"unpadded": plain}
+    found = {UNPADDED: plain}
     sides = ("left", "right") if any(name.startswith("decoder_") for name in call) else ("left",)
     for side in sides:
         padded, mask = np.array(plain["input_ids"]), np.array(plain["attention_mask"])
@@ -90,6 +81,20 @@ def _calls(call: Mapping[str, Array]) -> dict[str, dict[str, Array]]:
     return found
 
 
+def _ends(subject: Writers) -> Sequence[int]:
+    """The tokens with which the models end a text by themselves."""
+    end = subject.settings.get("eos_token_id")
+    return end if isinstance(end, list) else [end] if end is not None else []
+
+
+def _begun(subject: Writers, texts: Array) -> Array:
+    """With the token with which a decoder begins, which Whisper in PyTorch leaves out of what it has written."""
+    start = subject.settings.get("decoder_start_token_id")
+    if not _encodes(subject) or start is None or (texts[:, 0] == start).all():
+        return texts
+    return np.concatenate([np.full((len(texts), 1), start), texts], axis=1)
+
+
 def _given(subject: Writers, call: Mapping[str, Array]) -> int:
     """How many of a decoder's tokens are given; one that has an encoder begins with one of its own."""
     return 1 if _encodes(subject) else call["input_ids"].shape[1]
@@ -97,13 +102,11 @@ def _given(subject: Writers, call: Mapping[str, Array]) -> int:
 
 def _gap(
     subject: Writers, call: Mapping[str, Array], ours: Array, theirs: Array, row: int, *, beams: int, at: int
-) -> float | None:
+) -> float:
     """How much likelier the reference's own text is to it than the port's, as a share of the largest logit.
 
-    Greedily the two tokens are compared, with beams the whole texts; None if the port's text is too short to tell.
+    Greedily the two tokens are compared, with beams the whole texts.
     """
-    if at >= len(theirs):
-        return None
     reference = subject.sides[0]
     first = {name: value[row : row + 1] for name, value in call.items()}
     scores = []

@@ -41,7 +41,7 @@ def text(settings: Mapping[str, Any], generator: np.random.Generator) -> dict[st
     """Token ids and their mask, (batch, tokens), the second row padded on the right; token types if there are any."""
     found = {"input_ids": _ids(settings, generator, TOKENS), "attention_mask": np.ones((BATCH, TOKENS), np.int64)}
     found["attention_mask"][1, -PADDED:] = 0
-    found["input_ids"][1, -PADDED:] = _padding(settings)
+    found["input_ids"][1, -PADDED:] = padding_of(settings)
     kinds = settings.get("type_vocab_size") or 0
     if kinds > 1:
         found["token_type_ids"] = np.repeat([[0, 1]], TOKENS // 2, axis=1).repeat(BATCH, 0)
@@ -52,7 +52,7 @@ def left_padded_text(settings: Mapping[str, Any], generator: np.random.Generator
     """As `text`, the second row padded on the left, as texts that are to be gone on with are."""
     found = {"input_ids": _ids(settings, generator, TOKENS), "attention_mask": np.ones((BATCH, TOKENS), np.int64)}
     found["attention_mask"][1, :PADDED] = 0
-    found["input_ids"][1, :PADDED] = _padding(settings)
+    found["input_ids"][1, :PADDED] = padding_of(settings)
     return found
 
 
@@ -204,6 +204,9 @@ KINDS: Mapping[str, Callable[[Mapping[str, Any], np.random.Generator], dict[str,
     "features to text": features_to_text,
 }
 
+UNMASKED = ("image", "larger image", "masked image", "audio", "masked audio", "features")
+"""The kinds with which no attention mask goes."""
+
 
 def _part(settings: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
     """The configuration of a part, if it has one of its own."""
@@ -218,6 +221,7 @@ def _ids(settings: Mapping[str, Any], generator: np.random.Generator, tokens: in
     return generator.choice(plain, (BATCH, tokens)).astype(np.int64)
 
 
-def _padding(settings: Mapping[str, Any]) -> int:
-    value = _part(settings, "encoder").get("pad_token_id")
+def padding_of(settings: Mapping[str, Any]) -> int:
+    """The padding token of what reads a text, 0 where there is none."""
+    value = _part(settings, "encoder", "text_config").get("pad_token_id")
     return value if isinstance(value, int) and value >= 0 else 0

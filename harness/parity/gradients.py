@@ -14,8 +14,8 @@ from harness.parity.floor import largest
 from harness.parity.judge import Line, Mask, Pair, judge
 from harness.parity.layout import is_neutral
 from harness.parity.linking import pair_by_gradients, without
-from harness.parity.study import Study, cotangents_for
-from harness.parity.weights import Link, Pairing, kind_of
+from harness.parity.study import Study, cotangents_for, rounding_of
+from harness.parity.weights import STATISTICS, Link, Pairing, kind_of
 
 
 def gradient_line(found: Study, probe: Probe, masks: Mask, *, seed: int) -> Line:
@@ -41,10 +41,7 @@ def gradient_line(found: Study, probe: Probe, masks: Mask, *, seed: int) -> Line
         raise UnsupportedError("no parameter is linked, and no input has a gradient")
     if not all(np.isfinite(pair.reference).all() for pair in pairs):
         raise UnsupportedError("the reference's gradients are not all numbers")
-    islands = any(each.islands for each in both)
-    short = islands or any(each.constants for each in both)
-    moved = (lambda s: run(s)[0]) if short or any(found.own) else None
-    return judge("gradients", probe.name, pairs, moved=moved, short=short, islands=islands)
+    return judge("gradients", probe.name, pairs, **rounding_of(found, both, lambda nudge: run(nudge)[0]))
 
 
 def _gradient_pairs(pairing: Pairing, reference: Gradients, port: Gradients) -> list[Pair]:
@@ -104,9 +101,6 @@ def doubtful(pairing: Pairing, reference: Holds) -> list[Link]:
         for link in pairing.certain
         if link.port_part is None and (counts[link.reference, link.reference_part] > 1 or link.reference not in trained)
     ]
-
-
-STATISTICS = ("mean", "var")
 
 
 def without_idle(found: Study, probe: Probe) -> Pairing:

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from harness.adapters.choose import adapt, float64
-from harness.adapters.protocols import Differentiates, Holds, Runs, State, Wide
+from harness.adapters.protocols import Differentiates, Gradients, Holds, Runs, State, Weight, Wide
 from harness.cases.probes import Probe
 from harness.errors import BuildError, origin
 from harness.parity.compare import Array
 from harness.parity.healthy import healthy, in_port
 from harness.parity.judge import Mask, Moved, Pair, mask_for, valid_part
 from harness.parity.linking import completed
-from harness.parity.weights import Pairing
+from harness.parity.weights import STATISTICS, Pairing, kind_of
 
 Convert = Callable[[Any], Any]
 Names = Sequence[tuple[str, str]]
@@ -29,7 +29,7 @@ class Study:
     """Two sides that hold healthy weights.
 
     values: what either side holds instead of its stored weights. own: the weights that either side has for itself,
-    so that the other's rounding of them is not its own.
+    so that the other's rounding of them is not its own. tables: whether some of those are not trained, nor statistics.
     """
 
     sides: tuple[Runs, Runs]
@@ -37,6 +37,7 @@ class Study:
     names: Names
     values: tuple[Mapping[str, Array], Mapping[str, Array]]
     own: tuple[frozenset[str], frozenset[str]]
+    tables: bool = False
 
     def states(self, nudge: int | None = None) -> tuple[State, State]:
         """How either side is to be run. nudge: with its own weights moved by rounding."""
@@ -64,11 +65,12 @@ def study(
         yield Study((reference, port), pairing, names, ({}, {}), own)
         return
     weights = reference.weights()
+    tables = any(_is_table(name, side[name]) for side, names in zip((weights, port.weights()), own) for name in names)
     if convert is None:
         linked = _whole(pairing, weights)
         changed = healthy(weights, linked, seed=seed)
         followed = in_port(changed, pairing.certain, port.weights())
-        yield Study((reference, port), pairing, names, (changed, followed), own)
+        yield Study((reference, port), pairing, names, (changed, followed), own, tables)
         return
     changed = healthy(weights, frozenset(weights), seed=seed)
     held = {name: weight.array.astype(np.float64) for name, weight in weights.items()} | changed
@@ -77,8 +79,9 @@ def study(
         if isinstance(converted, Holds):
             pairing = completed(pairing, reference.weights(), converted.weights())
         # What is trained was converted exactly; a table that only the reference stores was not.
-        tables = frozenset(name for name in pairing.only_reference if not weights[name].trained)
-        yield Study((reference, converted), pairing, names, (held, {}), (tables, frozenset()))
+        stored = frozenset(name for name in pairing.only_reference if not weights[name].trained)
+        tables = any(_is_table(name, weights[name]) for name in stored)
+        yield Study((reference, converted), pairing, names, (held, {}), (stored, frozenset()), tables)
 
 
 def _converted(convert: Convert, native: Any, port: Runs) -> Runs:
@@ -124,15 +127,22 @@ def _of_padding(array: Array, masks: Mask) -> bool:
     )
 
 
+def _is_table(name: str, weight: Weight) -> bool:
+    return not weight.trained and kind_of(name) not in STATISTICS and weight.array.dtype.kind == "f"
+
+
 def same_framework(found: Study) -> bool:
     """Whether both sides are of one framework, and so of its conventions."""
     return len({side.describe().split()[0] for side in found.sides}) == 1
 
 
-def rounding_of(found: Study, runs: Sequence[Wide], moved: Moved) -> dict[str, Any]:
-    """What `judge` needs to know of rounding: it is asked for only where a side has something of its own to round."""
+def rounding_of(found: Study, runs: Sequence[Wide | Gradients], moved: Moved) -> dict[str, Any]:
+    """What `judge` needs to know of rounding: it is asked for only where a side has something of its own to round.
+
+    A table is the end of a computation in float32, of which its own last place is but the last step.
+    """
     islands = any(run.islands for run in runs)
-    short = islands or any(run.constants for run in runs)
+    short = islands or found.tables or any(run.constants for run in runs)
     return {"moved": moved if short or any(found.own) else None, "short": short, "islands": islands}
 
 

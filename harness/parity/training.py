@@ -11,7 +11,7 @@ import numpy as np
 from harness.adapters.protocols import Differentiates, Draws, Holds, Optimizer, UnsupportedError, Wide
 from harness.cases.probes import Probe
 from harness.parity.compare import Array, Verdict
-from harness.parity.floor import EXACT, largest
+from harness.parity.floor import EPS32, EXACT, largest
 from harness.parity.judge import Line, Mask, Pair, judge, valid_part
 from harness.parity.study import Study, cotangents_for, output_pairs, rounding_of, same_framework
 from harness.parity.weights import Pairing, kind_of
@@ -152,7 +152,9 @@ def _mean_line(found: Study, probe: Probe, masks: Mask, seed: int) -> Iterator[L
         for side in (ours, theirs):
             samples.append(np.stack([each.reshape(-1) for each in side]) @ directions)
         spread = sum(np.var(each, axis=0, ddof=1) / DRAWN for each in samples)
-        apart = np.abs(samples[0].mean(axis=0) - samples[1].mean(axis=0)) / np.sqrt(np.maximum(spread, 1e-24))
+        # What nothing was dropped from does not scatter, but may be rounded to float32 by one side.
+        spread = np.maximum(spread, max(EPS32 * max(map(largest, samples)), 1e-12) ** 2)
+        apart = np.abs(samples[0].mean(axis=0) - samples[1].mean(axis=0)) / np.sqrt(spread)
         if apart.max() > worst:
             worst, where = float(apart.max()), name
     if not where:

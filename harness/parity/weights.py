@@ -99,6 +99,10 @@ def split_name(name: str) -> tuple[str, str]:
     return home, leaf
 
 
+STATISTICS = ("mean", "var")
+"""Kinds of weights that are not trained, but kept up."""
+
+
 def kind_of(name: str) -> str:
     """What a weight is, in one word for all frameworks: weight, bias, mean, var, or its own.
 

@@ -19,7 +19,7 @@ class Speaker:
     words: list
     logits: np.ndarray = field(default_factory=lambda: np.arange(10.0))
 
-    def generate(self, inputs, *, steps, beams=1, ends=()):
+    def generate(self, inputs, how):
         return np.concatenate([inputs["input_ids"], np.array(self.words)], axis=1)
 
     def run_wide(self, inputs, *, state=None):
@@ -38,8 +38,10 @@ def test_the_same_words_agree_and_others_diverge():
     assert found.reason == "text 1, position 3: token 5 in the reference, 9 in the port"
 
 
-def test_what_follows_the_end_of_a_text_does_not_count():
-    assert judged([[1, 2, 0], [4, 5, 6]], [[1, 2, 7], [4, 5, 6]], ends=(2,)).verdict is Verdict.AGREE
+def test_after_the_end_of_a_text_there_is_padding_as_long_as_it_takes():
+    assert judged([[1, 2, 0], [4, 2, 0]], [[1, 2, 0, 0], [4, 2, 0, 0]], ends=(2,)).verdict is Verdict.AGREE
+    found = judged([[1, 2, 0], [4, 5, 6]], [[1, 2, 7], [4, 5, 6]], ends=(2,))
+    assert found.reason == "text 0 ends at position 3 with token 2, and goes on in the port"
 
 
 def test_a_port_that_stops_early_diverges():

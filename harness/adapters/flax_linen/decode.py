@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -40,19 +41,29 @@ def decode_transformers(
     cache = _empty(jax.eval_shape(lambda: model.init_cache(batch, length, *_encoded(given))))
     call = compiling("step", lambda params, step, given: dict(method(**step, **given, params=params).items()))
     name = f"{prefix}position_ids"
-    positions = arrays.get(name, jnp.broadcast_to(jnp.arange(length), (batch, length)))
-    takes_positions = name in argument_names(type(model), "decode" if both else "__call__")
+    positions = arrays[name] if name in arrays else _counted(model, arrays[tokens])
+    known = argument_names(type(model), "decode" if both else "__call__")
+    sliced = {key: arrays[key] for key in (tokens, f"{prefix}token_type_ids") if key in arrays}
+    if name in known:
+        sliced[name] = positions
     pieces: dict[str, list[Array]] = {}
     for chunk in chunks:
-        step = {tokens: arrays[tokens][:, chunk.start : chunk.stop], "past_key_values": cache}
-        if takes_positions:
-            step[name] = positions[:, chunk.start : chunk.stop]
-        result = call(params, step, given)
+        step = {key: array[:, chunk.start : chunk.stop] for key, array in sliced.items()}
+        result = call(params, {**step, "past_key_values": cache}, given)
         cache = result.pop("past_key_values")
         for output, array in collect(result).items():
             if array.ndim > 1 and array.shape[1] == chunk.stop - chunk.start:
                 pieces.setdefault(output, []).append(array)
     return {name: np.concatenate(parts, axis=1) for name, parts in pieces.items() if len(parts) == len(chunks)}
+
+
+def _counted(model: Any, tokens: Any) -> Any:
+    """The positions that the model gives to these tokens by itself, which it does not do with a cache."""
+    # RoBERTa and its kin count from their padding token.
+    own = getattr(sys.modules[type(model).__module__], "create_position_ids_from_input_ids", None)
+    return (
+        own(tokens, model.config.pad_token_id) if own else jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
+    )
 
 
 def decode_linen(

@@ -22,8 +22,10 @@ from harness.adapters.jax.arrays import collect, to_jax, to_numpy
 from harness.adapters.jax.names import Names, names_of
 from harness.adapters.jax.program import Program, Weights, split
 from harness.adapters.jax.replay import Watches
-from harness.adapters.protocols import Array, Chunk, Loading, Recipe, Tap, UnsupportedError
+from harness.adapters.protocols import Array, Chunk, Loading, Recipe, Tap, UnsupportedError, Writing
 
+READ = ("input_ids", "input_features", "pixel_values", "inputs")
+"""What transformers models call that which they read."""
 INFERENCE = {"deterministic": True, "train": False, "training": False, "use_running_average": True}
 """What linen modules call their switch between training and inference, and its value in inference."""
 
@@ -72,15 +74,13 @@ class TransformersFlax:
                 self.model, self._params(self._names(), weights), split(inputs)[0], chunks, compiling
             )
 
-    def generate(self, arrays: Mapping[str, Any], steps: int, beams: int, ends: Sequence[int]) -> Any:
+    def generate(self, arrays: Mapping[str, Any], how: Writing) -> Any:
         if not hasattr(self.model, "init_cache"):
             raise UnsupportedError("the model does not generate")
-        # A single end is given as the library's own configurations have it, as a number.
-        how = {"eos_token_id": ends[0] if len(ends) == 1 else list(ends)} if ends else {}
-        found = self.model.generate(
-            **arrays, **how, max_new_tokens=steps, do_sample=False, num_beams=beams, pad_token_id=0
-        )
-        return found.sequences
+        # What is read comes first, whatever its name is.
+        first = next((name for name in READ if name in arrays), next(iter(arrays)))
+        others = {name: array for name, array in arrays.items() if name != first}
+        return self.model.generate(arrays[first], **others, **how.options()).sequences
 
     def watching(self, tell: Callable[[str, Any], None]) -> AbstractContextManager[None]:
         return tapped(tell, traced=True)
@@ -185,7 +185,7 @@ class Linen:
 
         return incremental(call, collect, inputs, chunks, self.accepts())
 
-    def generate(self, _arrays: Mapping[str, Any], _steps: int, _beams: int, _ends: Sequence[int]) -> Any:
+    def generate(self, _arrays: Mapping[str, Any], _how: Writing) -> Any:
         raise UnsupportedError("the model does not generate")
 
     def watching(self, tell: Callable[[str, Any], None]) -> AbstractContextManager[None]:

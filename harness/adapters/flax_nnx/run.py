@@ -23,7 +23,7 @@ from harness.adapters.jax.arrays import collect, to_numpy
 from harness.adapters.jax.lift import SHORT
 from harness.adapters.jax.program import Program, Weights, is_weight, split
 from harness.adapters.jax.replay import Watches
-from harness.adapters.protocols import Array, Chunk, Loading, Recipe, Tap, UnsupportedError
+from harness.adapters.protocols import Array, Chunk, Loading, Recipe, Tap, UnsupportedError, Writing
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Nnx:
 
         return incremental(call, collect, inputs, chunks, self.accepts())
 
-    def generate(self, _arrays: Mapping[str, Any], _steps: int, _beams: int, _ends: Sequence[int]) -> Any:
+    def generate(self, _arrays: Mapping[str, Any], _how: Writing) -> Any:
         raise UnsupportedError("the model does not generate")
 
     def watching(self, tell: Callable[[str, Any], None]) -> AbstractContextManager[None]:

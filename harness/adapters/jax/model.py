@@ -35,6 +35,7 @@ from harness.adapters.protocols import (
     Tap,
     Weight,
     Wide,
+    Writing,
 )
 
 
@@ -65,8 +66,8 @@ class Kind(Protocol):
     def replaying(self, watch: Watches) -> AbstractContextManager[None]:
         """While open, `watch` stands around every module's call in a program that is being traced."""
 
-    def generate(self, _arrays: Mapping[str, Any], _steps: int, _beams: int, _ends: Sequence[int]) -> Any:
-        """The tokens given and up to `steps` more: see `Generates`."""
+    def generate(self, _arrays: Mapping[str, Any], _how: Writing) -> Any:
+        """The tokens given and those written: see `Generates`."""
 
     def accepts(self) -> frozenset[str]:
         """The names of the arguments that the model takes."""
@@ -264,9 +265,9 @@ class JaxModel:
             places = tuple(dict.fromkeys(place for lift in used for place in lift.places))
             return Wide(outputs, places, sum(lift.constants for lift in used))
 
-    def generate(self, inputs: Mapping[str, Any], *, steps: int, beams: int = 1, ends: Sequence[int] = ()) -> Array:
+    def generate(self, inputs: Mapping[str, Any], how: Writing) -> Array:
         with session(device=self.device, precision=self.precision):
-            return to_numpy(self.kind.generate(to_jax(inputs), steps, beams, ends))
+            return to_numpy(self.kind.generate(to_jax(inputs), how))
 
     def describe(self) -> str:
         return self.kind.describe()

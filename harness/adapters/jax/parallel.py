@@ -12,7 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from harness.adapters.jax.arrays import collect
 from harness.adapters.jax.program import Program, arrays_of, loss_of, split
-from harness.adapters.protocols import LEARNING_RATE, STORED, WEIGHT_DECAY, Array, UnsupportedError
+from harness.adapters.protocols import LEARNING_RATE, STORED, Array, UnsupportedError
 
 AXIS = "batch"
 
@@ -20,7 +20,7 @@ AXIS = "batch"
 def step_over(
     program: Program, inputs: Mapping[str, Any], cotangents: Mapping[str, Array], *, devices: int
 ) -> dict[str, Array]:
-    """The outputs, and every weight after a step of AdamW on the loss sum(output x cotangent), in inference mode and in
+    """The outputs, and every weight after a step of SGD on the loss sum(output x cotangent), in inference mode and in
     float64, with the first axis of every input divided over that many devices.
 
     Raises:
@@ -37,7 +37,8 @@ def step_over(
     axes: Any = PartitionSpec  # of which JAX does not say what it takes
     whole, divided = NamedSharding(mesh, axes()), NamedSharding(mesh, axes(AXIS))
     parameters, buffers = program.divided_weights(program.widened(STORED))
-    rule = optax.adamw(LEARNING_RATE["adamw"], weight_decay=WEIGHT_DECAY)
+    # Not one that divides by the gradient itself, and would make as much of what is rounding alone.
+    rule = optax.sgd(LEARNING_RATE["sgd"])
 
     def loss(parameters: Any, buffers: Any, arrays: Any, cotangents: Any) -> Any:
         outputs = arrays_of(program.apply({**buffers, **parameters}, {**arrays, **fixed}, None)[0])

@@ -30,6 +30,7 @@ from harness.adapters.protocols import (
     UnsupportedError,
     Weight,
     Wide,
+    Writing,
 )
 from harness.adapters.pytorch.replay import Backwards, Watch, watched_by
 from harness.adapters.pytorch.scripts import recipe
@@ -285,18 +286,14 @@ class TorchModel:
             )
             return Wide(outputs, lift.places)
 
-    def generate(self, inputs: Mapping[str, Any], *, steps: int, beams: int = 1, ends: Sequence[int] = ()) -> Array:
+    def generate(self, inputs: Mapping[str, Any], how: Writing) -> Array:
         able = getattr(self.module, "can_generate", lambda: False)
         if not able():
             raise UnsupportedError("the model does not generate")
         with inference(self.module, device=self.device, precision=self.precision) as device:
             tensors = {name: to_tensor(value, device) for name, value in inputs.items()}
             module: Any = self.module
-            how = {"eos_token_id": list(ends)} if ends else {}
-            found = module.generate(
-                **tensors, **how, max_new_tokens=steps, do_sample=False, num_beams=beams, pad_token_id=0
-            )
-            return to_numpy(found)
+            return to_numpy(module.generate(**tensors, **how.options()))
 
     def describe(self) -> str:
         return f"PyTorch {type(self.module).__name__}"

@@ -12,6 +12,8 @@ from types import ModuleType
 from harness.adapters.source import Replaced, line_in, replaced
 from harness.adapters.transformers.inplace import bodies, changed_bodies
 
+_OPEN: list[Mapping[str, Sequence[Replaced]]] = []
+
 
 @contextmanager
 def corrected(edits: Mapping[str, Sequence[Replaced]]) -> Iterator[None]:
@@ -28,7 +30,18 @@ def corrected(edits: Mapping[str, Sequence[Replaced]]) -> Iterator[None]:
     with ExitStack() as stack:
         for name, texts in edits.items():
             stack.enter_context(_instead(f"transformers.{name}", texts))
+        _OPEN.append(edits)
+        stack.callback(_OPEN.pop)
         yield
+
+
+def in_force() -> dict[str, list[Replaced]]:
+    """The changes of every `corrected` that is open: for another process that is to have them too."""
+    found: dict[str, list[Replaced]] = {}
+    for edits in _OPEN:
+        for name, texts in edits.items():
+            found.setdefault(name, []).extend(texts)
+    return found
 
 
 def line_of(module: str, text: str) -> int:
