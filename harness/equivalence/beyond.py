@@ -2,38 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from harness.adapters.choose import adapt
-from harness.adapters.protocols import Array, UnsupportedError
+from harness.adapters.protocols import Array, UnsupportedError, Wide
 from harness.cases.probes import Probe
 from harness.equivalence.devices import divided_line
 from harness.equivalence.family import Family, Head
+from harness.equivalence.fields import merged
 from harness.equivalence.forward import accepted, blank_outcome, said, shape_of, weights_told
 from harness.equivalence.generating import generated
-from harness.equivalence.inputs import make
+from harness.equivalence.inputs import UNMASKED, make, padding_of
 from harness.equivalence.outcome import Outcome
 from harness.parity.compare import Verdict
 from harness.parity.examine import further_checks, link, masks_by, probes_for
 from harness.parity.floor import EPS32, FACTOR, largest
+from harness.parity.gradients import gradient_line
 from harness.parity.judge import Line, Pair, judge, valid_part
 from harness.parity.precision import precision_lines
 from harness.parity.probing import probe_lines
-from harness.parity.study import Names, study
+from harness.parity.study import Names, Study, rounding_of, study
 
 MASKS = masks_by("")
+PLACE = 3
+"""Where a padding token is put into a text, so that it is seen."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Converted twins and what they are called with. sides: adapted. names: the outputs that both put out."""
+    """Converted twins and what they are called with. sides: adapted. names: the outputs that both put out.
+
+    settings: the configuration as plain values.
+    """
 
     family: Family
     head: Head
+    settings: Mapping[str, Any]
     sides: tuple[Any, Any]
     call: Mapping[str, Array]
     names: Names
@@ -49,8 +58,10 @@ def beyond(family: Family, head: Head, check: str, *, seed: int = 0) -> Outcome:
     from harness.adapters.transformers import twins as library
 
     blank = blank_outcome(family, head, check)
-    config = library.configuration(family.configuration, {**family.base, **head.settings})
-    call = make(head.inputs or family.inputs, library.settings_of(config), seed=seed)
+    given = merged(family.base, merged(head.settings, family.train if check == "train" else {}))
+    config = library.configuration(family.configuration, given)
+    settings = library.settings_of(config)
+    call = make(head.inputs or family.inputs, settings, seed=seed)
     try:
         pair = library.to_flax(head.reference, head.port_name, config, seed=seed, **shape_of(call))
         sides = (adapt(pair.reference), adapt(pair.port))
@@ -60,7 +71,7 @@ def beyond(family: Family, head: Head, check: str, *, seed: int = 0) -> Outcome:
         return replace(blank, reason=f"a run before it raised {said(error)}")
     paired = [(name, head.outputs.get(name, name)) for name in runs[0] if name not in head.not_compared]
     names = [(name, other) for name, other in paired if other in runs[1]]
-    subject = Subject(family, head, sides, call, names, seed)
+    subject = Subject(family, head, settings, sides, call, names, seed)
     notes = list(weights_told(pair))
     lines: list[Line] = []
     try:
@@ -106,6 +117,19 @@ def gradients(subject: Subject) -> Lines:
     return _studied(subject, "gradients")
 
 
+def padding_row(subject: Subject) -> Lines:
+    """The gradients where padding is seen: its row of the token table is trained on both sides or on neither."""
+    padding = padding_of(subject.settings)
+    call = dict(subject.call)
+    for name in ("input_ids", "decoder_input_ids"):
+        if name in call:
+            call[name] = call[name].copy()
+            call[name][..., PLACE] = padding
+    call |= {name: np.ones_like(call[name]) for name in call if name.endswith("attention_mask")}
+    with _study(subject, call) as found:
+        yield gradient_line(found, Probe("padding is seen", call), MASKS(call), seed=subject.seed)
+
+
 def train(subject: Subject) -> Lines:
     """Training mode: places and rates of dropout, running statistics, three steps of two optimizers."""
     return _studied(subject, "train")
@@ -119,12 +143,8 @@ def decode(subject: Subject) -> Lines:
 def _studied(subject: Subject, check: str) -> Lines:
     """The lines of a check of the parity engine."""
     given = Probe("as given", subject.call)
-    masks = MASKS(subject.call)
-    pairing, _ = link(
-        subject.sides, subject.call, names=subject.names, mapping={}, masks=masks, checks=(check,), seed=subject.seed
-    )
     probes = probes_for(subject.sides, subject.call, valid="", seed=subject.seed)
-    with study(*subject.sides, pairing, names=subject.names, seed=subject.seed) as found:
+    with _study(subject, subject.call, check) as found:
         if check == "float64":
             yield from probe_lines(found, replace(probes, taken=(given, *probes.taken)), MASKS)
             yield from probes.not_taken.items()
@@ -136,10 +156,22 @@ def _studied(subject: Subject, check: str) -> Lines:
                 yield from (each for each in run() if not (isinstance(each, tuple) and each[0] == "generation"))
 
 
+@contextmanager
+def _study(subject: Subject, call: Mapping[str, Array], check: str = "gradients") -> Iterator[Study]:
+    """The twins with their weights linked, and healthy."""
+    pairing, _ = link(
+        subject.sides, call, names=subject.names, mapping={}, masks=MASKS(call), checks=(check,), seed=subject.seed
+    )
+    with study(*subject.sides, pairing, names=subject.names, seed=subject.seed) as found:
+        yield found
+
+
 def compiled(subject: Subject) -> Lines:
-    """The port compiled as a whole against the port operation by operation, in float32."""
+    """The port compiled as a whole against the port operation by operation, in float32; their rounding is measured by
+    the port in float64, operation by operation too.
+    """
     port = subject.sides[1]
-    eager, whole, exact = port.run(subject.call), port.run_compiled(subject.call), port.run_wide(subject.call).outputs
+    eager, whole, exact = port.run(subject.call), port.run_compiled(subject.call), port.run_stepwise(subject.call)
     masks = MASKS(subject.call)
     for _, name in subject.names:
         arrays = [valid_part(name, each[name], masks) for each in (eager, whole, exact)]
@@ -161,33 +193,57 @@ def masked_rows(subject: Subject) -> Lines:
     or on neither.
     """
     masks = [name for name in ("attention_mask", "decoder_attention_mask") if name in subject.call]
-    masks = [name for name in masks if np.ndim(subject.call[name]) == 2]
     if not masks:
         raise UnsupportedError("it takes no mask")
     for name in masks:
         mask = np.array(subject.call[name])
         mask[-1] = 0
-        call = {**subject.call, name: mask}
-        runs = [side.run_stepwise(call) for side in subject.sides]
-        pairs = [Pair(out, runs[0][out][:-1], runs[1][other][:-1]) for out, other in subject.names]
-        given = MASKS({key: value[:-1] for key, value in call.items()})
-        yield judge(
-            "masked rows",
-            f"{name}: the other rows",
-            [
-                replace(p, reference=valid_part(p.name, p.reference, given), port=valid_part(p.name, p.port, given))
-                for p in pairs
-            ],
-        )
-        finite = [
-            Pair(
-                out,
-                *(np.isfinite(run[key][-1]).all(keepdims=True).astype(float).ravel() for run, key in zip(runs, both)),
-            )
-            for both in subject.names
-            for out in both[:1]
+        yield from _rows(subject, {**subject.call, name: mask}, name)
+
+
+def _rows(subject: Subject, call: Mapping[str, Array], name: str) -> Iterator[Line]:
+    """The lines of a call whose last row is masked."""
+    valid = MASKS({key: value[:-1] for key, value in call.items()})
+
+    def others(runs: Sequence[Mapping[str, Array]]) -> list[Pair]:
+        pairs = [
+            Pair(out, _without_last(out, runs[0][out]), _without_last(out, runs[1][o])) for out, o in subject.names
         ]
-        yield judge("masked rows", f"{name}: the masked row is a number", finite)
+        return [
+            replace(p, reference=valid_part(p.name, p.reference, valid), port=valid_part(p.name, p.port, valid))
+            for p in pairs
+        ]
+
+    runs = [side.run_stepwise(call) for side in subject.sides]
+    line = judge("masked rows", f"{name}: the other rows", others(runs))
+    if line.verdict is not Verdict.AGREE:
+        # What computes in float32 by itself is lifted, which takes a compiler: only where it matters.
+        with _study(subject, call) as found:
+
+            def lifted(nudge: int | None = None) -> list[Wide]:
+                return [side.run_wide(call, state=state) for side, state in zip(found.sides, found.states(nudge))]
+
+            def again(nudge: int) -> list[Pair]:
+                return others([each.outputs for each in lifted(nudge)])
+
+            wide = lifted()
+            pairs = others([each.outputs for each in wide])
+            line = judge("masked rows", f"{name}: the other rows", pairs, **rounding_of(found, wide, again))
+    yield line
+
+    # In float32, as users have it: in float64 the sum of two masks may be a number where it is none, and the reverse.
+    runs = [side.run(call) for side in subject.sides]
+
+    def number(run: Mapping[str, Array], out: str) -> Array:
+        return np.array([float(np.isfinite(run[out][-1]).all())])
+
+    pairs = [Pair(out, number(runs[0], out), number(runs[1], other)) for out, other in subject.names]
+    yield judge("masked rows", f"{name}: the masked row is a number", pairs)
+
+
+def _without_last(name: str, output: Array) -> Array:
+    """The output of all rows but the last; of every row with every row, where two models are compared."""
+    return output[:-1, :-1] if name.startswith("logits_per_") else output[:-1]
 
 
 def devices(subject: Subject) -> Lines:
@@ -198,6 +254,7 @@ def devices(subject: Subject) -> Lines:
 CHECKS: Mapping[str, Check] = {
     "float64": wide,
     "gradients": gradients,
+    "padding row": padding_row,
     "train": train,
     "decode": decode,
     "compiled": compiled,
@@ -217,7 +274,9 @@ WRITERS = ("CausalLM", "LMHeadModel", "ForConditionalGeneration", "MTModel", "En
 """How the names of classes end that write."""
 
 
-def checks_of(head: Head) -> tuple[str, ...]:
+def checks_of(family: Family, head: Head) -> tuple[str, ...]:
     """The checks that make sense for a class."""
-    writes = head.reference.endswith(WRITERS)
-    return tuple(check for check in CHECKS if writes or check not in GENERATING)
+    left: tuple[str, ...] = () if head.reference.endswith(WRITERS) else GENERATING
+    if (head.inputs or family.inputs) in UNMASKED:
+        left += ("masked rows", "padding row")
+    return tuple(check for check in CHECKS if check not in left)

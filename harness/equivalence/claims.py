@@ -37,7 +37,7 @@ def claims_of(family: Family, head: Head) -> Iterator[tuple[str, Claim]]:
     """Every check of these twins, and what makes it."""
     for way in WAYS:
         yield way, lambda way=way: forward(family, head, way)  # type: ignore[misc]
-    for check in checks_of(head):
+    for check in checks_of(family, head):
         yield check, lambda check=check: beyond(family, head, check)  # type: ignore[misc]
     for varied, value in values_of(family):
         if head.reference in (varied.heads or (family.head_of().reference,)):

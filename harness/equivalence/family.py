@@ -57,7 +57,8 @@ class Family:
 
     id: the file's name. title: for people. configuration: the class. base: its arguments in every case, small.
     inputs: what its classes are called with. widest: the reference on which fields are varied; by default the first.
-    heads: the classes. fields: what is varied; where a field is not named here, values are made from its default.
+    heads: the classes. train: more arguments where training is checked, without which it could not be held still.
+    fields: what is varied; where a field is not named here, values are made from its default.
     left: fields that are not varied -> why.
     """
 
@@ -67,6 +68,7 @@ class Family:
     base: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     inputs: str = "text"
     widest: str = ""
+    train: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     head: tuple[Head, ...]
     fields: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
     field: tuple[Varied, ...] = ()

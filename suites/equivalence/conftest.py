@@ -9,7 +9,8 @@ import pytest
 
 from harness.equivalence.family import read_families
 
-FAMILIES = read_families(Path(__file__).parents[2] / "fixtures" / "equivalence" / "families")
+FIXTURES = Path(__file__).parents[2] / "fixtures"
+FAMILIES = read_families(FIXTURES / "equivalence" / "families")
 PARTS = 10
 TODAY = int(os.environ.get("HARNESS_PART", datetime.datetime.now(datetime.UTC).date().toordinal() % PARTS))
 """The part of the slow tests that runs on every run: another each day, or the one that the variable names."""

@@ -2,22 +2,20 @@
 
 import pytest
 
-from harness.equivalence.beyond import CHECKS, checks_of
+from harness.equivalence.beyond import CHECKS, GENERATING, checks_of
 from suites.equivalence.conftest import FAMILIES
 
-HEAVY = ("train", "decode", "greedy", "beams", "end tokens", "compiled", "devices")
+HEAVY = ("padding row", "train", "decode", "greedy", "beams", "end tokens", "compiled", "devices")
 """Made for one class of a family that has them, its widest or its first that writes: they take a compiler long."""
 
 
 def chosen(family):
     """The heads and checks of a family: the light ones on every class, the heavy ones on one."""
     widest = family.head_of()
-    writers = [head for head in family.head if "greedy" in checks_of(head)]
-    heavy = {"train": widest, "compiled": widest} | {
-        check: writers[0] for check in HEAVY if check not in ("train", "compiled") and writers
-    }
+    writers = [head for head in family.head if "greedy" in checks_of(family, head)]
+    heavy = {check: widest if check not in GENERATING else next(iter(writers), None) for check in HEAVY}
     for head in family.head:
-        for check in checks_of(head):
+        for check in checks_of(family, head):
             if check not in HEAVY or heavy.get(check) is head:
                 yield head, check
 

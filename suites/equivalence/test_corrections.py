@@ -1,16 +1,13 @@
 """The cause of every registered divergence: with the library's source corrected in memory, the twins agree."""
 
-from pathlib import Path
-
 import pytest
 
 from harness.equivalence.claims import claim_of
 from harness.equivalence.corrections import edits, read_corrections
 from harness.parity.compare import Verdict
 from harness.register import applies, read_register
-from suites.equivalence.conftest import FAMILIES
+from suites.equivalence.conftest import FAMILIES, FIXTURES
 
-FIXTURES = Path(__file__).parents[2] / "fixtures"
 ROWS = [row for row in read_register(FIXTURES / "register") if row.area == "equivalence"]
 CORRECTIONS = read_corrections(FIXTURES / "equivalence" / "corrections")
 SUBJECTS = [pytest.param(row, subject, id=f"{row.id}-{subject}") for row in ROWS for subject in row.subjects]
