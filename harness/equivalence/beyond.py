@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,8 @@ from harness.equivalence.devices import divided_line
 from harness.equivalence.family import Family, Head
 from harness.equivalence.fields import merged
 from harness.equivalence.forward import accepted, blank_outcome, said, shape_of, weights_told
-from harness.equivalence.generating import generated
-from harness.equivalence.inputs import UNMASKED, make, padding_of
+from harness.equivalence.generating import WRITING, generated
+from harness.equivalence.inputs import UNMASKED, make, with_padding_seen
 from harness.equivalence.outcome import Outcome
 from harness.parity.compare import Verdict
 from harness.parity.examine import further_checks, link, masks_by, probes_for
@@ -29,8 +30,6 @@ from harness.parity.probing import probe_lines
 from harness.parity.study import Names, Study, rounding_of, study
 
 MASKS = masks_by("")
-PLACE = 3
-"""Where a padding token is put into a text, so that it is seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +118,7 @@ def gradients(subject: Subject) -> Lines:
 
 def padding_row(subject: Subject) -> Lines:
     """The gradients where padding is seen: its row of the token table is trained on both sides or on neither."""
-    padding = padding_of(subject.settings)
-    call = dict(subject.call)
-    for name in ("input_ids", "decoder_input_ids"):
-        if name in call:
-            call[name] = call[name].copy()
-            call[name][..., PLACE] = padding
-    call |= {name: np.ones_like(call[name]) for name in call if name.endswith("attention_mask")}
+    call = with_padding_seen(subject.call, subject.settings)
     with _study(subject, call) as found:
         yield gradient_line(found, Probe("padding is seen", call), MASKS(call), seed=subject.seed)
 
@@ -261,13 +254,11 @@ CHECKS: Mapping[str, Check] = {
     "bfloat16": bfloat16,
     "masked rows": masked_rows,
     "devices": devices,
-    "greedy": lambda subject: generated(subject, beams=1),
-    "beams": lambda subject: generated(subject, beams=3),
-    "end tokens": lambda subject: generated(subject, beams=1, several_ends=True),
+    **{check: partial(generated, check=check) for check in WRITING},
 }
 """Name -> what makes its lines."""
 
-GENERATING = ("decode", "greedy", "beams", "end tokens")
+GENERATING = ("decode", *WRITING)
 """Checks of models that write."""
 
 WRITERS = ("CausalLM", "LMHeadModel", "ForConditionalGeneration", "MTModel", "EncoderDecoderModel")

@@ -19,6 +19,8 @@ from harness.parity.compare import Verdict
 from harness.parity.floor import largest
 from harness.parity.judge import Line, Mask, Pair, judge, valid_part
 
+STEPS = 8
+"""Tokens that are written where a field shows in that."""
 MOVES = 1e-6
 """Times the largest value of an output: a field counts as followed if it changes one by more. The issue's own bound."""
 
@@ -177,7 +179,7 @@ def ran(side: Any, call: Mapping[str, Array], run: str) -> Outputs:
         found: Outputs = side.run_training(call).outputs
         return found
     if run == "generate":
-        return {"tokens": written(side.generate(call, Writing(steps=8)))}
+        return {"tokens": written(side.generate(call, Writing(STEPS)))}
     return dict(side.run_stepwise(call))
 
 

@@ -15,6 +15,8 @@ from harness.parity.judge import Line
 STEPS = 10
 """Tokens that are written."""
 UNPADDED = "unpadded"
+WRITING = {"greedy": Writing(STEPS), "beams": Writing(STEPS, beams=3), "end tokens": Writing(STEPS)}
+"""The checks of what is written -> how, but for the end tokens, which depend on what the reference writes."""
 
 
 class Writers(Protocol):
@@ -30,22 +32,22 @@ class Writers(Protocol):
     def call(self) -> Mapping[str, Array]: ...
 
 
-def generated(subject: Writers, *, beams: int, several_ends: bool = False) -> Iterator[Line]:
-    """Texts as given: unpadded, as the configuration has it; padded left (and right, for an encoder), distinct.
-
-    several_ends: with two end tokens, the first of which the reference writes second in the first text.
-    """
-    for name, call in _calls(subject.call).items():
-        how = Writing(STEPS, beams=beams, distinct=name != UNPADDED)
-        if several_ends:
-            plain = subject.sides[0].generate(call, how)
-            new = _begun(subject, plain)[:, _given(subject, call) :]
+def generated(subject: Writers, check: str) -> Iterator[Line]:
+    """Texts as given, one of `WRITING`: unpadded, padded left and, for an encoder, padded right."""
+    for name, call in calls_of(subject.call).items():
+        how = how_to_write(check, name)
+        if check == "end tokens":
+            # The first of them the reference writes second in the first text.
+            new = _begun(subject, subject.sides[0].generate(call, how))[:, _given(subject, call) :]
             ends = sorted({int(new[0, 1]), int(new[-1, 2])})
-            if len(ends) < 2:
-                ends = [ends[0], (ends[0] + 1) % 8]
-            how = replace(how, ends=ends)
+            how = replace(how, ends=ends if len(ends) > 1 else [ends[0], (ends[0] + 1) % 8])
         ours, theirs = (_begun(subject, side.generate(call, how)) for side in subject.sides)
         yield compared(subject, call, ours, theirs, name, how)
+
+
+def how_to_write(check: str, name: str) -> Writing:
+    """How a text of that name is written: unpadded as the configuration has it, the others in distinct tokens."""
+    return replace(WRITING[check], distinct=name != UNPADDED)
 
 
 def compared(
@@ -64,7 +66,7 @@ def compared(
     return texts_line(name, ours, theirs, start=_given(subject, call), ends=how.ends or _ends(subject), tied=tied)
 
 
-def _calls(call: Mapping[str, Array]) -> dict[str, dict[str, Array]]:
+def calls_of(call: Mapping[str, Array]) -> dict[str, dict[str, Array]]:
     """The call without what a decoder is given, its texts padded in turn."""
     given = {name: value for name, value in call.items() if not name.startswith("decoder_")}
     if "input_ids" not in given:

@@ -18,6 +18,8 @@ LONG = 33
 """Tokens of a text that attention in blocks does not hold in one, and that its blocks do not divide evenly."""
 PADDED = 3
 """Tokens at the end of the second row that are padding."""
+PLACE = 3
+"""Where a padding token is put, to be seen."""
 SAMPLES = 800
 """Of a recording: a twentieth of a second."""
 RESERVED = 8
@@ -219,6 +221,16 @@ def _ids(settings: Mapping[str, Any], generator: np.random.Generator, tokens: in
     special = {value for name, value in settings.items() if name.endswith("token_id") and isinstance(value, int)}
     plain = [token for token in range(min(RESERVED, words // 2), words) if token not in special]
     return generator.choice(plain, (BATCH, tokens)).astype(np.int64)
+
+
+def with_padding_seen(call: Mapping[str, Array], settings: Mapping[str, Any]) -> dict[str, Array]:
+    """The call with a padding token in every text, and no token masked."""
+    found = dict(call)
+    for name in ("input_ids", "decoder_input_ids"):
+        if name in found:
+            found[name] = found[name].copy()
+            found[name][..., PLACE] = padding_of(settings)
+    return found | {name: np.ones_like(found[name]) for name in found if name.endswith("attention_mask")}
 
 
 def padding_of(settings: Mapping[str, Any]) -> int:
