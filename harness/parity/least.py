@@ -303,7 +303,7 @@ def typed(leaves: Mapping[str, Any], *, double: bool) -> dict[str, Any]:
         floats = leaf.dtype.kind == "f"
         short = floats and not double
         held = np.where(np.isfinite(leaf), np.clip(leaf, -low, low), leaf) if short else leaf
-        found[name] = np.ascontiguousarray(held, np.float64 if double else np.float32) if floats else np.array(leaf)
+        found[name] = np.array(held, np.float64 if double else np.float32, order="C") if floats else np.array(leaf)
     return found
 
 

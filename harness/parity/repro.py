@@ -224,7 +224,7 @@ def _save(path: Path, arrays: Mapping[str, Array]) -> None:
     except ImportError as error:
         raise BuildError("repro", "needs the package safetensors", todo="Install it.") from error
     # The library writes an array that is not contiguous wrongly, without a word.
-    write_atomic(path, save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
+    write_atomic(path, save({name: np.array(array, order="C") for name, array in arrays.items()}))
 
 
 FILES = {

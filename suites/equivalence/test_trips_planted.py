@@ -147,3 +147,15 @@ def test_a_hub_that_fails_is_told_of(trip, fault):
     told = {"broken off": ("Connection broken",), "server error": ("owner/twin", "127.0.0.1")}[fault]
     assert outcome.compared == 0, str(outcome)
     assert any(text in outcome.reason for text in told), str(outcome)
+
+
+def test_a_file_written_anew_has_the_shapes_it_had(tmp_path):
+    """A number by itself too, such as the temperature of CLIP."""
+    from safetensors.numpy import load_file, save_file
+
+    from harness.adapters.transformers.trips import change
+
+    file = tmp_path / "model.safetensors"
+    save_file({"scale": np.array(2.0, np.float32), "weight": np.ones((2, 3), np.float32)}, file)
+    change(tmp_path, "safetensors", lambda held: {name: array.T for name, array in held.items()})
+    assert {name: array.shape for name, array in load_file(file).items()} == {"scale": (), "weight": (3, 2)}

@@ -158,7 +158,7 @@ def change(folder: Path, form: str, made: Callable[[dict[str, Array]], dict[str,
         with safe_open(file, framework="numpy") as opened:
             metadata = opened.metadata()
             held = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
-        save_file({key: np.ascontiguousarray(array) for key, array in made(held).items()}, file, metadata)
+        save_file({key: np.array(array, order="C") for key, array in made(held).items()}, file, metadata)
         return
     tree = msgpack_restore(file.read_bytes())
     above = {".".join(key[1:]): key[0] for key in flatten_dict(tree)} if "batch_stats" in tree else {}
