@@ -42,6 +42,7 @@ from harness.equivalence.ways import (
     TO_HEAD,
     TOLD,
     WAYS,
+    WHOLE,
     Trip,
 )
 from harness.parity.compare import Verdict
@@ -57,6 +58,8 @@ def trips_of(family: Family, head: Head) -> Iterator[tuple[str, Callable[[], Out
     makes.
     """
     for trip in (*WAYS, *MORE):
+        if trip.how == APART and head.reference.endswith(WHOLE):
+            continue
         maker = headed(family) if trip.how in (TO_HEAD, TO_BASE) else family.head_of()
         if head == maker or trip in WAYS:
             yield trip.name, lambda trip=trip: travelled(family, head, trip)  # type: ignore[misc]

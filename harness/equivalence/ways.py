@@ -26,6 +26,9 @@ Over: another model was saved to the same folder before, in another form. Beside
 the folder. Below: the weights are in a subfolder, and the folder holds another model. What is said: nothing is said
 to be missing that is there. By way of the Hub: pushed to a stand-in of it, after another model, and loaded by name."""
 
+WHOLE = ("EncoderDecoderModel", "DualEncoderModel")
+"""How the names of classes end that refuse to be made without their parameters."""
+
 STRAYS = {"pytorch": "stray.weight", "flax": "stray.kernel"}
 TAMPERED = (MISSING, STRAY, RESHAPED, IGNORED)
 REFUSED = (RESHAPED, NO_SHARD, NO_INDEX)
