@@ -143,7 +143,9 @@ class _Journey:
         if self.trip.how == TOLD:
             return false_alarm(source, filled, found, prefix=self.prefix), len(found.weights)
         if self.trip.how in (*TAMPERED, TO_HEAD, TO_BASE):
-            source = self.files.stored(self.place, self.trip.form)
+            fixed = self.files.fixed_of(model)
+            held = self.files.stored(self.place, self.trip.form)
+            source = {name: array for name, array in held.items() if name not in fixed}
         reason = self.judged(source, filled, found)
         if not reason and self.trip.how in ("", PUSHED) and not self.missing(filled, source):
             reason = unlike(self.outputs(self.filled()), self.outputs(found.model))

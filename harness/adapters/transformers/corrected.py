@@ -63,7 +63,8 @@ def _instead(name: str, texts: Sequence[Replaced]) -> Iterator[None]:
     made.__dict__.update(__file__=original.__file__, __package__=original.__package__, __spec__=original.__spec__)
     try:
         sys.modules[name] = made
-        exec(compile(source, str(original.__file__), "exec"), made.__dict__)
+        # As the file itself would be: this one's `annotations` would make texts of what the library reads as classes.
+        exec(compile(source, str(original.__file__), "exec", dont_inherit=True), made.__dict__)
         _swap(original, made)
         yield
     finally:

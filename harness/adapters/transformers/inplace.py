@@ -24,7 +24,9 @@ def changed_bodies(module: ModuleType, before: str, after: str) -> list[tuple[Fu
 
     None if they differ elsewhere than in the bodies of functions and methods that the module still has.
     """
-    pairs = _differing(*(compile(source, str(module.__file__), "exec") for source in (before, after)))
+    pairs = _differing(
+        *(compile(source, str(module.__file__), "exec", dont_inherit=True) for source in (before, after))
+    )
     if pairs is None:
         return None
     found = [(_function(module, code.co_qualname), code) for code in pairs]
