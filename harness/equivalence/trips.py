@@ -142,8 +142,12 @@ class _Journey:
             return told, len(found.empty)
         if self.trip.how == TOLD:
             return false_alarm(source, filled, found, prefix=self.prefix), len(found.weights)
+        fixed = self.files.fixed_of(model)
+        if self.trip.loaded == "pytorch":
+            # Loaded, they may be trained: they are not in the files, and made as any missing weight is.
+            fixed |= self.files.fixed_of(self.original(self.taker, "pytorch"))
+            found = replace(found, weights={name: a for name, a in found.weights.items() if name not in fixed})
         if self.trip.how in (*TAMPERED, TO_HEAD, TO_BASE):
-            fixed = self.files.fixed_of(model)
             held = self.files.stored(self.place, self.trip.form)
             source = {name: array for name, array in held.items() if name not in fixed}
         reason = self.judged(source, filled, found)
