@@ -61,9 +61,9 @@ def _counted(model: Any, tokens: Any) -> Any:
     """The positions that the model gives to these tokens by itself, which it does not do with a cache."""
     # RoBERTa and its kin count from their padding token.
     own = getattr(sys.modules[type(model).__module__], "create_position_ids_from_input_ids", None)
-    return (
-        own(tokens, model.config.pad_token_id) if own else jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
-    )
+    if own:
+        return own(tokens, model.config.pad_token_id)
+    return jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
 
 
 def decode_linen(
