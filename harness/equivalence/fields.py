@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from harness.adapters.choose import adapt
-from harness.adapters.protocols import STORED, Array, State, Wide, Writing
+from harness.adapters.protocols import STORED, Array, State, Wide
+from harness.adapters.writing import Writing
 from harness.equivalence.family import Family, Head, Varied
 from harness.equivalence.forward import accepted, said, shape_of, weights_told
 from harness.equivalence.inputs import make

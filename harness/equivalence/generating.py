@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from harness.adapters.protocols import Array, Writing
+from harness.adapters.protocols import Array
+from harness.adapters.writing import Writing
 from harness.parity.generation import TIE, texts_line
 from harness.parity.judge import Line
 

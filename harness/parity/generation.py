@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.adapters.protocols import PADDING, Array, Generates, Runs, UnsupportedError, Writing
+from harness.adapters.protocols import Array, Generates, Runs, UnsupportedError
+from harness.adapters.writing import PADDING, Writing
 from harness.parity.compare import Verdict
 from harness.parity.judge import Line
 

@@ -22,7 +22,8 @@ from harness.adapters.jax.arrays import collect, to_jax, to_numpy
 from harness.adapters.jax.names import Names, names_of
 from harness.adapters.jax.program import Program, Weights, split
 from harness.adapters.jax.replay import Watches
-from harness.adapters.protocols import Array, Chunk, Loading, Recipe, Tap, UnsupportedError, Writing
+from harness.adapters.protocols import Array, Chunk, Loading, Recipe, Tap, UnsupportedError
+from harness.adapters.writing import Writing
 
 READ = ("input_ids", "input_features", "pixel_values", "inputs")
 """What transformers models call that which they read."""

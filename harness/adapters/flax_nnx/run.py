@@ -23,7 +23,8 @@ from harness.adapters.jax.arrays import collect, to_numpy
 from harness.adapters.jax.lift import SHORT
 from harness.adapters.jax.program import Program, Weights, is_weight, split
 from harness.adapters.jax.replay import Watches
-from harness.adapters.protocols import Array, Chunk, Loading, Recipe, Tap, UnsupportedError, Writing
+from harness.adapters.protocols import Array, Chunk, Loading, Recipe, Tap, UnsupportedError
+from harness.adapters.writing import Writing
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,8 +35,8 @@ from harness.adapters.protocols import (
     Tap,
     Weight,
     Wide,
-    Writing,
 )
+from harness.adapters.writing import Writing
 
 
 class Kind(Protocol):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,11 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from harness.adapters.jax.arrays import collect, to_jax, to_numpy, view
+from harness.adapters.jax.chance import Drawn, keep_all
 from harness.adapters.jax.lift import SHORT, Lift
 from harness.adapters.jax.replay import Backwards, Said, Watch, Watches, divided, instead_of, is_array, trace_of
 from harness.adapters.jax.stepwise import QUICK, stepwise
 from harness.adapters.jax.wide import wide, widened, widening
-from harness.adapters.leaves import is_shared, named_outputs
+from harness.adapters.leaves import named_outputs
 from harness.adapters.protocols import (
     LEARNING_RATE,
     MOMENTUM,
@@ -376,43 +377,6 @@ class Compiled:
 def noise(state: State) -> tuple[Any, Any]:
     """What `Lift` moves tables by: a random key, and 1 where they are to be moved."""
     return jax.random.key(state.nudge or 0), jnp.float64(state.nudge is not None)
-
-
-@dataclass(slots=True)
-class Drawn:
-    """How many elements of random masks, and uniform numbers, a program draws; and how many masks are shared."""
-
-    masked: int = 0
-    uniform: int = 0
-    shared: int = 0
-
-
-@contextmanager
-def keep_all(drawn: Drawn, value: Any = 0.5) -> Iterator[None]:
-    """While open, random masks of JAX keep every element, and uniform numbers are all the same; `drawn` counts them.
-
-    Where the uniform number is one half, a mask that is drawn by hand keeps every element as well.
-    """
-    before = (jax.random.bernoulli, jax.random.uniform)
-    drawn.masked = drawn.uniform = drawn.shared = 0
-
-    def bernoulli(_key: Any, p: Any = 0.5, shape: Any = None, *_further: Any, **_named: Any) -> Any:
-        ones = jnp.ones(np.shape(p) if shape is None else shape, bool)
-        drawn.masked += ones.size
-        drawn.shared += is_shared(ones.shape)
-        return ones
-
-    def uniform(_key: Any, shape: Any = (), dtype: Any = float, minval: Any = 0.0, maxval: Any = 1.0, **_: Any) -> Any:
-        numbers = jnp.full(shape, minval + value * (maxval - minval)).astype(dtype)
-        drawn.uniform += numbers.size
-        return numbers
-
-    jax.random.bernoulli = bernoulli  # type: ignore[assignment]
-    jax.random.uniform = uniform  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        jax.random.bernoulli, jax.random.uniform = before
 
 
 def is_weight(value: Any) -> bool:

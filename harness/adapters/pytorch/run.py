@@ -30,7 +30,6 @@ from harness.adapters.protocols import (
     UnsupportedError,
     Weight,
     Wide,
-    Writing,
 )
 from harness.adapters.pytorch.replay import Backwards, Watch, watched_by
 from harness.adapters.pytorch.scripts import recipe
@@ -38,6 +37,7 @@ from harness.adapters.pytorch.session import inference
 from harness.adapters.pytorch.taps import tapped, to_numpy, to_tensor, view, watched
 from harness.adapters.pytorch.training import OPTIMIZERS, KeepAll, in_training, loss_of, trainable
 from harness.adapters.pytorch.wide import Lift, shortened, wide, widened
+from harness.adapters.writing import Writing
 
 
 @dataclass(frozen=True, slots=True)
