@@ -19,6 +19,7 @@ from harness.parity.check import valid_masks
 from harness.parity.compare import Verdict
 from harness.parity.floor import largest
 from harness.parity.judge import Line, Mask, Pair, judge, valid_part
+from harness.parity.study import is_short
 
 STEPS = 8
 """Tokens that are written where a field shows in that."""
@@ -217,8 +218,7 @@ def settled(
         return pairs_of(*again, head=head, masks=masks)
 
     islands = any(each.islands for each in both)
-    # A table is the end of a computation in float32, of which its own last place is but the last step.
-    short = islands or bool(tables) or any(each.constants for each in both)
+    short = is_short(both, tables=bool(tables))
     pairs = pairs_of(both[0].outputs, both[1].outputs, head=head, masks=masks)
     return judge("fields", "as given", pairs, moved=moved, short=short, islands=islands)
 

@@ -137,13 +137,22 @@ def same_framework(found: Study) -> bool:
 
 
 def rounding_of(found: Study, runs: Sequence[Wide | Gradients], moved: Moved) -> dict[str, Any]:
-    """What `judge` needs to know of rounding: it is asked for only where a side has something of its own to round.
+    """What `judge` needs to know of rounding: it is asked for only where a side has something of its own to round."""
+    short = is_short(runs, tables=found.tables)
+    return {
+        "moved": moved if short or any(found.own) else None,
+        "short": short,
+        "islands": any(run.islands for run in runs),
+    }
 
-    A table is the end of a computation in float32, of which its own last place is but the last step.
+
+def is_short(runs: Sequence[Wide | Gradients], *, tables: bool) -> bool:
+    """Whether a computation in a shorter type went into a run: a table is the end of one in float32, of which its own
+    last place is but the last step.
+
+    tables: whether the weights hold any.
     """
-    islands = any(run.islands for run in runs)
-    short = islands or found.tables or any(run.constants for run in runs)
-    return {"moved": moved if short or any(found.own) else None, "short": short, "islands": islands}
+    return tables or any(run.islands or run.constants for run in runs)
 
 
 def cotangents_for(
