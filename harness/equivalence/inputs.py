@@ -159,6 +159,14 @@ def audio(settings: Mapping[str, Any], generator: np.random.Generator) -> dict[s
     return {"input_values": generator.normal(size=(BATCH, SAMPLES)).astype(np.float32)}
 
 
+def padded_audio(settings: Mapping[str, Any], generator: np.random.Generator) -> dict[str, Array]:
+    """Samples and their mask, the last third of the second row padding."""
+    found = audio(settings, generator)
+    mask = np.ones((BATCH, SAMPLES), np.int64)
+    mask[1, -SAMPLES // 3 :] = 0
+    return {"input_values": found["input_values"] * mask.astype(np.float32), "attention_mask": mask}
+
+
 def masked_audio(settings: Mapping[str, Any], generator: np.random.Generator) -> dict[str, Array]:
     """Samples, and which of the features made of them are hidden, (batch, features)."""
     features = SAMPLES
@@ -170,6 +178,12 @@ def masked_audio(settings: Mapping[str, Any], generator: np.random.Generator) ->
 def audio_to_text(settings: Mapping[str, Any], generator: np.random.Generator) -> dict[str, Array]:
     """Samples, and a text that a decoder is to go on with."""
     return {"inputs": audio(settings, generator)["input_values"], **targets(settings, generator)}
+
+
+def padded_audio_to_text(settings: Mapping[str, Any], generator: np.random.Generator) -> dict[str, Array]:
+    """As `audio to text`, with the last third of the second row padding."""
+    found = padded_audio(settings, generator)
+    return {"inputs": found.pop("input_values"), **found, **targets(settings, generator)}
 
 
 def features(settings: Mapping[str, Any], generator: np.random.Generator) -> dict[str, Array]:
@@ -200,8 +214,10 @@ KINDS: Mapping[str, Callable[[Mapping[str, Any], np.random.Generator], dict[str,
     "image and text": image_and_text,
     "image to text": image_to_text,
     "audio": audio,
+    "padded audio": padded_audio,
     "masked audio": masked_audio,
     "audio to text": audio_to_text,
+    "padded audio to text": padded_audio_to_text,
     "features": features,
     "features to text": features_to_text,
 }
