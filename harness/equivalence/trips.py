@@ -142,23 +142,25 @@ class _Journey:
             return told, len(found.empty)
         if self.trip.how == TOLD:
             return false_alarm(source, filled, found, prefix=self.prefix), len(found.weights)
-        fixed = self.files.fixed_of(model)
-        if self.trip.loaded == "pytorch":
-            # Loaded, they may be trained: they are not in the files, and made as any missing weight is.
-            fixed |= self.files.fixed_of(self.original(self.taker, "pytorch"))
-            found = replace(found, weights={name: a for name, a in found.weights.items() if name not in fixed})
         if self.trip.how in (*TAMPERED, TO_HEAD, TO_BASE):
-            held = self.files.stored(self.place, self.trip.form)
-            source = {name: array for name, array in held.items() if name not in fixed}
-        reason = self.judged(source, filled, found)
-        if not reason and self.trip.how in ("", PUSHED) and not self.missing(filled, source):
+            source = self.files.stored(self.place, self.trip.form)
+        tables = self.tables(model)
+        reason = self.judged(source, filled, found, tables)
+        if not reason and self.trip.how in ("", PUSHED) and not self.missing(filled, source, tables):
             reason = unlike(self.outputs(self.filled()), self.outputs(found.model))
         return reason, len(found.weights)
 
-    def judged(self, source: Weights, filled: Weights, found: Any) -> str:
+    def tables(self, model: Any) -> frozenset[str]:
+        """The names of what a PyTorch model makes by itself: of the one that saves, and of the one that loads, in
+        which it is no longer marked once it is loaded.
+        """
+        loads = self.original(self.taker, "pytorch") if self.trip.loaded == "pytorch" else None
+        return frozenset().union(*map(self.files.fixed_of, (model, loads)))
+
+    def judged(self, source: Weights, filled: Weights, found: Any, tables: frozenset[str]) -> str:
         """What went wrong with a weight, if anything did."""
         if self.trip.how == AS_HALF and self.trip.loaded == "pytorch":
-            kept = [key for key, array in found.weights.items() if str(array.dtype) != "bfloat16"]
+            kept = [key for key, each in found.weights.items() if str(each.dtype) != "bfloat16" and key not in tables]
             if kept:
                 return f"{len(kept)} weights are not of the type asked for: {kept[0]}, ..."
         coarse = self.trip.how == HALF or (self.trip.how == AS_HALF and self.trip.loaded == "pytorch")
@@ -169,7 +171,7 @@ class _Journey:
         def due(key: str) -> bool:
             return seen(source[key]) in known and any(each in places for each in others(key, self.prefix))
 
-        return lost(source, found, due=due, prefix=self.prefix, seen=seen)
+        return lost(source, found, due=due, prefix=self.prefix, seen=seen, tables=tables)
 
     def original(self, head: Head, framework: str, seed: int = 0) -> Any:
         if framework == "pytorch":
@@ -257,10 +259,10 @@ class _Journey:
             return "" if right[self.trip.how] else f"nothing names what is amiss: {said(error)}"
         return "it is loaded all the same"
 
-    def missing(self, filled: Weights, source: Weights) -> bool:
+    def missing(self, filled: Weights, source: Weights, tables: frozenset[str]) -> bool:
         """Whether the class that loads has weights that the other does not: they are random."""
         given = {bits(array) for array in source.values()}
-        return any(bits(array) not in given for array in filled.values())
+        return any(bits(array) not in given for key, array in filled.items() if key not in tables)
 
     def outputs(self, model: Any) -> dict[str, Array]:
         side: Any = adapt(model)

@@ -126,18 +126,17 @@ def undrawn(kind: Any) -> Iterator[None]:
 
 
 def weights_of(model: Any) -> dict[str, Array]:
-    """The weights of a model of either framework that are numbers, by dotted name; those on no device left out, and
-    tables that the model makes by itself.
-    """
+    """The weights of a model of either framework that are numbers, by dotted name; those on no device left out."""
     if not isinstance(model, torch.nn.Module):
         return flat(model.params)
-    fixed = fixed_of(model)
     state = {name: tensor for name, tensor in model.state_dict().items() if tensor.is_floating_point()}
-    return {name: _array(tensor) for name, tensor in state.items() if not tensor.is_meta and name not in fixed}
+    return {name: _array(tensor) for name, tensor in state.items() if not tensor.is_meta}
 
 
 def fixed_of(model: Any) -> frozenset[str]:
-    """The names of the parameters of a PyTorch model that are not trained: tables, which files may hold."""
+    """The names of the parameters of a PyTorch model that are not trained: tables that it makes by itself, and that
+    files may hold.
+    """
     found = model.named_parameters() if isinstance(model, torch.nn.Module) else ()
     return frozenset(name for name, tensor in found if not tensor.requires_grad)
 
