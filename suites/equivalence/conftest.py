@@ -15,6 +15,9 @@ PARTS = 10
 TODAY = int(os.environ.get("HARNESS_PART", datetime.datetime.now(datetime.UTC).date().toordinal() % PARTS))
 """The part of the slow tests that runs on every run: another each day, or the one that the variable names."""
 
+ROOM = 150
+"""After so many tests what was compiled is forgotten where a family ends: a process would take more than 3 GiB."""
+
 
 def in_turn(parameters):
     """The parameters, all but today's part marked slow."""
@@ -38,6 +41,23 @@ def flax_models():
 def _frameworks(flax_models):
     for name in ("torch", "flax", "transformers"):
         pytest.importorskip(name)
+
+
+@pytest.fixture(scope="session")
+def before():
+    """The family of the test before, and how many tests were made since what was compiled was forgotten."""
+    return {"family": "", "tests": 0}
+
+
+@pytest.fixture(autouse=True)
+def _room(_frameworks, request, before):
+    import jax
+
+    family = request.node.name.partition("[")[2].partition(".")[0]
+    if before["tests"] >= ROOM and before["family"] != family:
+        jax.clear_caches()
+        before["tests"] = 0
+    before.update(family=family, tests=before["tests"] + 1)
 
 
 @pytest.fixture(scope="session")
