@@ -52,3 +52,25 @@ def test_a_port_that_sums_in_half_precision_is_found():
     agreeing = harness.check(reference, copy.deepcopy(reference), inputs, precision="bfloat16")
     assert agreeing.verdict is harness.Verdict.AGREE
     assert "precision" in {line.check for line in agreeing.lines}
+
+
+def test_a_port_that_keeps_two_bits_of_few_values_is_found():
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+
+    class Score(torch.nn.Module):
+        def __init__(self, kept):
+            super().__init__()
+            self.kept = kept
+            self.dense = torch.nn.Linear(64, 1)
+
+        def forward(self, x):
+            return self.dense(x if x.dtype is not torch.bfloat16 else x.to(self.kept).to(x.dtype))
+
+    reference, port = Score(torch.bfloat16), Score(torch.float8_e5m2)
+    port.load_state_dict(reference.state_dict())
+    inputs = {"x": np.random.default_rng(0).normal(size=(4, 64)).astype(np.float32)}
+    found = harness.check(reference, port, inputs, precision="bfloat16")
+    assert [line.check for line in found.lines if line.verdict is not harness.Verdict.AGREE] == ["precision"]
+    agreeing = harness.check(reference, copy.deepcopy(reference), inputs, precision="bfloat16")
+    assert agreeing.verdict is harness.Verdict.AGREE
