@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.adapters.drawn import drawn
-from harness.adapters.protocols import Array, UnsupportedError, Writing
+from harness.adapters.protocols import Array, UnsupportedError
+from harness.adapters.writing import Writing
 from harness.environment import versions
 from harness.equivalence.claims import claim_of
 from harness.equivalence.family import Family, Head
@@ -20,6 +22,7 @@ from harness.equivalence.fields import check_name, merged, nested, values_of
 from harness.equivalence.forward import WAYS, shape_of
 from harness.equivalence.generating import WRITING, calls_of, how_to_write
 from harness.equivalence.inputs import make, padding_of, with_padding_seen
+from harness.equivalence.outcome import Outcome
 from harness.equivalence.templates import (
     ATTEMPT,
     DRAWN,
@@ -30,8 +33,13 @@ from harness.equivalence.templates import (
     RUN,
     SAID,
     TO_FLAX,
+    VALID,
+    WITHOUT_CHANCE,
     WRITTEN,
 )
+from harness.equivalence.trip_script import written as of_trip
+from harness.equivalence.ways import MORE
+from harness.equivalence.ways import WAYS as PLAIN
 from harness.errors import SpecError
 from harness.files import write_atomic
 from harness.parity.compare import Verdict
@@ -42,8 +50,15 @@ from harness.register import Row
 ENDS = (1, 2)
 """Tokens that end a text, where two are asked for."""
 
-LOADING = "load_flax_checkpoint_in_pytorch_model"
-"""The function of transformers with which PyTorch reads a Flax file."""
+READER, LOADING = "transformers.modeling_flax_pytorch_utils", "load_flax_checkpoint_in_pytorch_model"
+"""The function of transformers with which PyTorch reads a Flax file, and its module."""
+
+FROM = {
+    "flax.serialization": ("msgpack_restore", "msgpack_serialize"),
+    "flax.traverse_util": ("flatten_dict", "unflatten_dict"),
+    "safetensors.numpy": ("load_file", "save_file"),
+}
+"""What else a script may use."""
 
 PACKAGES = ("transformers", "torch", "jax", "jaxlib", "flax", "numpy")
 
@@ -54,7 +69,7 @@ class Shown:
 
     settings: of the configuration. way: one of `WAYS`. call: what they are given. output: that differs. raises: the
     side that does, where one does. how: what `generate` is asked for, where both write. padding: the token whose row
-    of the table has a gradient.
+    of the table has a gradient. training: whether both train.
     """
 
     family: Family
@@ -66,6 +81,7 @@ class Shown:
     raises: str = ""
     how: Mapping[str, Any] | None = None
     padding: int | None = None
+    training: bool = False
 
     @property
     def judged(self) -> bool:
@@ -82,17 +98,17 @@ def save(row: Row, families: Sequence[Family], folder: Path) -> Repro:
     why = "it has no subject"
     for subject in row.subjects:
         try:
-            shown = _shown(subject, families)
-            text = written(shown, title=f"{shown.head.port_name}: {row.cause}")
+            head, body, names = _body(subject, families)
         except UnsupportedError as error:
             why = str(error)
             continue
-        write_atomic(folder / "repro.py", text)
+        write_atomic(folder / "repro.py", _whole(body, names, title=f"{head.port_name}: {row.cause}"))
         reproduces, said = verified(folder / "repro.py")
         made = Repro(folder, row.module, reproduces, said, ("repro.py", "repro.json"))
         record = made.to_dict() | {
             "schema": 1,
-            "called": shown.head.port_name,
+            "subject": subject,
+            "called": head.port_name,
             "where": row.where,
             "cause": "",
             "detail": "",
@@ -104,14 +120,75 @@ def save(row: Row, families: Sequence[Family], folder: Path) -> Repro:
     return Repro(folder, row.module, False, f"there is no script for it: {why}")
 
 
-def written(shown: Shown, *, title: str) -> str:
-    """The script."""
-    settings = ", ".join(f"{name}={_as_given(value)!r}" for name, value in shown.settings.items())
-    shape = "".join(f", {name}={value!r}" for name, value in shape_of(shown.call).items())
-    mask = next(
-        (name for name in _masks(shown.call) if name.startswith("decoder_")), next(iter(_masks(shown.call)), "")
-    )
-    chosen = f'\nright, got = (each[inputs["{mask}"] > 0] for each in (right, got))' if mask else ""
+def _body(subject: str, families: Sequence[Family]) -> tuple[Head, str, Sequence[str]]:
+    """The twins that the subject is about, and a script for it: its text, and the classes that it needs.
+
+    Raises:
+        UnsupportedError: there is no script for such a check, or it agrees.
+    """
+    outcome = claim_of(subject, families)()
+    if outcome.verdict is Verdict.AGREE:
+        raise UnsupportedError("it agrees")
+    family, head = next((f, h) for f in families for h in f.head if subject.startswith(f"{f.id}.{h.reference}."))
+    check = subject.removeprefix(f"{family.id}.{head.reference}.")
+    for trip in (*PLAIN, *MORE):
+        if trip.name == check:
+            settings = merged(family.base, head.settings)
+            shape = _shape(_call(family, head, settings))
+            text, names = of_trip(family, head, trip, outcome.reason, config=_config(family, settings), shape=shape)
+            return head, text, [family.configuration, *names]
+    shown = _shown(family, head, check, outcome)
+    return head, written(shown), [family.configuration, head.reference, head.port_name]
+
+
+def _whole(body: str, names: Sequence[str], *, title: str) -> str:
+    """The script with its title and imports."""
+    seen = "Seen with " + ", ".join(f"{name} {version}" for name, version in versions(PACKAGES).items()) + "."
+    future = "from __future__ import annotations\n\n" if inspect.getsource(drawn) in body else ""
+    body = "\n".join(wrapped(line) for line in body.splitlines()) + "\n"
+    return f'"""{textwrap.fill(title, WIDTH)}\n\n{seen}\n"""\n\n{future}{_imports(body, names)}\n\n{body}'
+
+
+def _imports(body: str, names: Sequence[str]) -> str:
+    """The lines that import what the body uses."""
+    lines = [
+        f"import {name}" for name in ("logging", "re", "sys", "tempfile", "zlib") if re.search(rf"\b{name}\.", body)
+    ]
+    lines += ["from pathlib import Path"] if "Path(" in body else []
+    lines += ["", *(["import jax"] if "jax." in body else []), "import numpy as np", "import torch"]
+    for module, functions in FROM.items():
+        used = [name for name in functions if name in body]
+        lines += [f"from {module} import {', '.join(used)}"] if used else []
+    lines.append(f"from transformers import {', '.join(sorted({*names}))}")
+    return "\n".join([*lines, *([f"from {READER} import {LOADING}"] if LOADING in body else [])])
+
+
+def _config(family: Family, settings: Mapping[str, Any]) -> str:
+    given = ", ".join(f"{name}={_as_given(value)!r}" for name, value in settings.items())
+    return f'{family.configuration}({given}, attn_implementation="eager")'
+
+
+def _shape(call: Mapping[str, Array]) -> str:
+    return "".join(f", {name}={value!r}" for name, value in shape_of(call).items())
+
+
+def _call(family: Family, head: Head, settings: Mapping[str, Any], kind: str = "") -> dict[str, Array]:
+    """What the reference is called with."""
+    from harness.adapters.transformers import twins as library
+
+    config = library.configuration(family.configuration, settings)
+    call = make(kind or head.inputs or family.inputs, library.settings_of(config))
+    return {name: array for name, array in call.items() if name in library.arguments_of(head.reference)}
+
+
+def written(shown: Shown) -> str:
+    """The script, without its imports."""
+    from harness.adapters.transformers.twins import arguments_of
+
+    taken = arguments_of(shown.head.port_name)
+    keys = sorted(taken & {"dropout_rng", "indices_rng"})
+    switch = ", train=True" if "train" in taken else ", deterministic=False"
+    training = "".join([switch, *(f", {name}=jax.random.PRNGKey(0)" for name in keys)])
     parts = _parts(shown)
     made = "PORT(configuration()SHAPE)"
     if shown.raises != "reference":
@@ -121,69 +198,52 @@ def written(shown: Shown, *, title: str) -> str:
         ("PADDING", str(shown.padding)),
         ("REFERENCE", shown.head.reference),
         ("PORT", shown.head.port_name),
-        ("CONFIG", f'{shown.family.configuration}({settings}, attn_implementation="eager")'),
-        ("SHAPE", shape),
+        ("CONFIG", _config(shown.family, shown.settings)),
+        ("SHAPE", _shape(shown.call)),
         ("INPUTS", f"{{{', '.join(f'{name!r}: {_literal(array)}' for name, array in shown.call.items())}}}"),
         ("OUTPUT", shown.output),
         ("OTHER", shown.head.outputs.get(shown.output, shown.output)),
-        ("VALID", chosen),
+        ("MODE", "train" if shown.training else "eval"),
+        ("TRAINING", training if shown.training else ""),
+        ("FIRST", "[0]" if shown.training and not keys else ""),
+        ("VALID", VALID if _masks(shown.call) else ""),
         ("HOW", repr(shown.how)),
         ("RAISES", "right" if shown.raises == "reference" else "got"),
         ("RUNS", "got" if shown.raises == "reference" else "right"),
     ):
         parts = [part.replace(word, text) for part in parts]
-    lines = "\n".join(wrapped(line) for line in "\n".join(parts).splitlines())
-    body = f"{lines}\n{JUDGE.replace('VALID', 'True') if shown.judged else SAID}"
-    seen = "Seen with " + ", ".join(f"{name} {version}" for name, version in versions(PACKAGES).items()) + "."
-    future = "from __future__ import annotations\n\n" if shown.how else ""
-    return f'"""{textwrap.fill(title, WIDTH)}\n\n{seen}\n"""\n\n{future}{_imports(shown, body)}\n\n{body}'
-
-
-def _imports(shown: Shown, body: str) -> str:
-    """The lines that import what the body uses."""
-    used = [f"import {name}" for name in ("sys", "tempfile", "zlib", "jax") if f"{name}." in body]
-    names = [shown.family.configuration, shown.head.reference, shown.head.port_name]
-    lines = [*used, "import numpy as np", "import torch", f"from transformers import {', '.join(names)}"]
-    if LOADING in body:
-        lines.append(f"from transformers.modeling_flax_pytorch_utils import {LOADING}")
-    return "\n".join(lines)
+    return "\n".join([*parts, JUDGE.replace("VALID", "True") if shown.judged else SAID])
 
 
 def _parts(shown: Shown) -> list[str]:
     """What the script does, one after the other."""
     if shown.how is not None:
         return [inspect.getsource(drawn), ATTEMPT, WRITTEN]
+    chance = [WITHOUT_CHANCE] if shown.training else []
     if not shown.output and shown.padding is None:
-        return [ATTEMPT, REFUSED]
+        return [*chance, ATTEMPT, REFUSED]
     rounding = f"ROUNDING = {ROUNDING:.0e}  # times the largest value: what rounding may change in float32"
     drawing = TO_FLAX if shown.way == "to_flax" else FROM_FLAX
-    return [rounding, DRAWN, drawing, PADDED if shown.padding is not None else RUN]
+    return [rounding, *chance, DRAWN, drawing, PADDED if shown.padding is not None else RUN]
 
 
-def _shown(subject: str, families: Sequence[Family]) -> Shown:
-    """What the subject is about.
+def _shown(family: Family, head: Head, check: str, outcome: Outcome) -> Shown:
+    """What the check is about.
 
     Raises:
-        UnsupportedError: it is about neither a forward pass nor a text that is written, or it agrees.
+        UnsupportedError: it is about neither a forward pass nor a text that is written.
     """
     from harness.adapters.transformers import twins as library
 
-    outcome = claim_of(subject, families)()
-    if outcome.verdict is Verdict.AGREE:
-        raise UnsupportedError("it agrees")
-    family, head = next((f, h) for f in families for h in f.head if subject.startswith(f"{f.id}.{h.reference}."))
-    check = subject.removeprefix(f"{family.id}.{head.reference}.")
-    settings, kind, run = merged(family.base, head.settings), head.inputs or family.inputs, "forward"
+    settings, kind, run = merged(family.base, head.settings), "", "forward"
     for varied, value in values_of(family):
         if check_name(varied, value) == check and head.reference in (varied.heads or (family.head_of().reference,)):
             settings = merged(settings, nested(varied.settings, varied.name, value))
-            kind, run = varied.inputs or kind, varied.run
+            kind, run = varied.inputs, varied.run
             break
     else:
         run = "forward" if check in WAYS else "generate" if check in WRITING else check
-    config = library.configuration(family.configuration, settings)
-    call = make(kind, library.settings_of(config))
-    call = {name: array for name, array in call.items() if name in library.arguments_of(head.reference)}
+    call = _call(family, head, settings, kind)
     shown = Shown(family, head, settings, check if check in WAYS else "to_flax", call)
     if run == "generate":
         texts = calls_of(call) if check in WRITING else {"": call}
@@ -193,11 +253,12 @@ def _shown(subject: str, families: Sequence[Family]) -> Shown:
             how = replace(how, ends=ENDS)
         return replace(shown, call=texts[name], how=how.options())
     if run == "padding row":
-        values = library.settings_of(config)
+        values = library.settings_of(library.configuration(family.configuration, settings))
         return replace(shown, call=with_padding_seen(call, values), padding=padding_of(values))
-    if run != "forward" or (check == "from_flax" and not outcome.worst):
+    field = run == "train" and check != "train"
+    if (run != "forward" and not field) or (check == "from_flax" and not outcome.worst):
         raise UnsupportedError(f"{check} is about no forward pass, and no text that is written")
-    return replace(shown, output=outcome.worst, raises=_raises(outcome.reason))
+    return replace(shown, output=outcome.worst, raises=_raises(outcome.reason), training=field)
 
 
 def _raises(reason: str) -> str:

@@ -15,7 +15,7 @@ def drawn(shape, generator):
 """
 
 TO_FLAX = """
-reference = REFERENCE(CONFIG).eval()
+reference = REFERENCE(CONFIG).MODE()
 generator = np.random.default_rng(0)
 with torch.no_grad():
     for each in reference.parameters():
@@ -31,19 +31,39 @@ config = CONFIG
 port = PORT(configSHAPE)
 generator = np.random.default_rng(0)
 port.params = jax.tree.map(lambda each: drawn(each.shape, generator) if each.ndim else each, port.params)
-reference = REFERENCE(config).eval()
+reference = REFERENCE(config).MODE()
 with tempfile.TemporaryDirectory() as folder:
     port.save_pretrained(folder)
-    reference = load_flax_checkpoint_in_pytorch_model(reference, folder + "/flax_model.msgpack").eval()
+    reference = load_flax_checkpoint_in_pytorch_model(reference, folder + "/flax_model.msgpack").MODE()
 """
 
 RUN = """
 inputs = INPUTS
 with torch.no_grad():
-    right = reference(**{name: torch.from_numpy(array) for name, array in inputs.items()})["OUTPUT"].numpy()
-got = np.asarray(port(**inputs)["OTHER"])VALID
+    right = reference(**{name: torch.tensor(array) for name, array in inputs.items()})["OUTPUT"].numpy()
+got = np.asarray(port(**inputsTRAINING)FIRST["OTHER"])VALID
 """
 
+
+VALID = """
+masks = [array > 0 for name, array in inputs.items() if name.endswith("mask") and array.shape == right.shape[:2]]
+right, got = (each[masks[-1]] if masks else each for each in (right, got))"""
+
+WITHOUT_CHANCE = """
+# What is random keeps all, scaled as what is kept would be.
+# Where it stands, and its rate, then show without chance.
+def dropout(x, p=0.5, training=True, inplace=False):
+    return x / (1 - p) if training and p < 1 else x
+
+
+def rand(*shape, **kind):
+    return torch.full(shape[0] if shape and not isinstance(shape[0], int) else shape, 0.5)
+
+
+torch.nn.functional.dropout, torch.rand = dropout, rand
+jax.random.bernoulli = lambda key, p=0.5, shape=(), *_: jax.numpy.ones(shape, bool)
+jax.random.uniform = lambda key, shape=(), *_, **__: jax.numpy.full(shape, 0.5)
+"""
 
 ATTEMPT = """
 def attempt(name, run):
@@ -66,15 +86,15 @@ def configuration():
 
 
 def run_reference():
-    reference = REFERENCE(configuration()).eval()
+    reference = REFERENCE(configuration()).MODE()
     reference.save_pretrained(folder)
     with torch.no_grad():
-        return reference(**{name: torch.from_numpy(array) for name, array in inputs.items()})
+        return reference(**{name: torch.tensor(array) for name, array in inputs.items()})
 
 
 def run_port():
     port = PORT_MADE
-    return port(**inputs)
+    return port(**inputsTRAINING)
 
 
 right, got = attempt("reference", run_reference), attempt("port", run_port)
@@ -93,7 +113,7 @@ def run_reference():
         if tensor.requires_grad:
             tensor.data.copy_(torch.from_numpy(drawn(name, tensor.detach().numpy(), seed=0)))
     reference.save_pretrained(folder)
-    return reference.generate(**{name: torch.from_numpy(array) for name, array in inputs.items()}, **how).numpy()
+    return reference.generate(**{name: torch.tensor(array) for name, array in inputs.items()}, **how).numpy()
 
 
 def run_port():
@@ -112,7 +132,7 @@ if right is not None and got is not None:
 
 PADDED = """
 inputs = INPUTS
-arrays = {name: torch.from_numpy(array) for name, array in inputs.items()}
+arrays = {name: torch.tensor(array) for name, array in inputs.items()}
 name, output = next(iter(reference(**arrays).items()))
 weights = generator.normal(size=output.shape).astype("float32")
 (output * torch.from_numpy(weights)).sum().backward()

@@ -134,8 +134,9 @@ def reference_of(name: str, config: Any, *, seed: int) -> torch.nn.Module:
 
 
 def arguments_of(name: str) -> frozenset[str]:
-    """What the class takes when it is called."""
-    return frozenset(inspect.signature(_class(name).forward).parameters)
+    """What the class, of either framework, takes when it is called."""
+    kind = _class(name)
+    return frozenset(inspect.signature(kind.__call__ if name.startswith("Flax") else kind.forward).parameters)
 
 
 def tables_of(reference: torch.nn.Module) -> frozenset[str]:
