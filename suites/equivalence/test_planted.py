@@ -41,10 +41,20 @@ FAULTS = {
         Replaced(NORM, NORM.replace("(hidden_states)", "(jax.lax.stop_gradient(hidden_states))", 1)),
         ["gradients"],
     ),
-    "mask added where it should hide": (
+    "mask added where it should hide": (BERT, NO_MASK, ["to_flax"]),
+    "no number where all is hidden": (
         BERT,
-        NO_MASK,
-        ["to_flax", "masked rows"],
+        Replaced(NO_MASK.old, "jnp.full(attention_mask.shape, -jnp.inf)"),
+        ["masked rows"],
+    ),
+    "hidden in one row, hidden in all": (
+        BERT,
+        Replaced(
+            "            attention_mask = jnp.expand_dims(attention_mask, axis=(-3, -2))\n",
+            "            attention_mask = jnp.expand_dims(attention_mask, axis=(-3, -2))\n"
+            "            attention_mask = attention_mask * attention_mask.min(axis=0, keepdims=True)\n",
+        ),
+        ["masked rows"],
     ),
     "dropout of the embeddings at another rate": (
         BERT,

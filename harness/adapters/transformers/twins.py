@@ -55,13 +55,14 @@ def configuration(kind: str, settings: Mapping[str, Any]) -> Any:
     return made
 
 
-def to_flax(reference: str, port: str, config: Any, *, seed: int, **shape: Any) -> Twins:
+def to_flax(reference: str | torch.nn.Module, port: str, config: Any, *, seed: int, **shape: Any) -> Twins:
     """The reference with drawn weights, saved, and the port filled from that file as `from_pretrained(from_pt=True)`
     does, without the random weights that it draws before.
 
-    shape: `input_shape`, where the port's class wants it to make its parameters.
+    reference: the class, or what `reference_of` made of it with this seed. shape: `input_shape`, where the port's
+    class wants it to make its parameters.
     """
-    model: Any = reference_of(reference, config, seed=seed)
+    model: Any = reference_of(reference, config, seed=seed) if isinstance(reference, str) else reference
     made = port_of(port, config, **shape)
     wanted = flatten_dict(made.params_shape_tree)
     with tempfile.TemporaryDirectory() as folder, quiet():
