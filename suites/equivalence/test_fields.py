@@ -27,3 +27,17 @@ def test_every_field_is_varied_or_left_for_a_reason(family):
     known = {varied.name for varied in family.varied()} | set(family.left)
     missing = [name for name in fields_of(family.configuration) if name not in known]
     assert not missing, f"name them in {family.id}.toml, under fields or left: {missing}"
+
+
+def test_what_a_file_lacks_is_as_the_library_makes_it():
+    """A bias that PyTorch has not is zero, and changes nothing; drawn otherwise, it would be a divergence of ours."""
+    import numpy as np
+
+    from harness.adapters.transformers import twins as library
+
+    family = next(family for family in FAMILIES if family.id == "opt")
+    config = library.configuration(family.configuration, {**family.base, "enable_bias": False})
+    pair = library.to_flax("OPTForCausalLM", "FlaxOPTForCausalLM", config, seed=0)
+    flat = library.flatten_dict(pair.port.params, sep=".")
+    assert pair.missing
+    assert {float(np.abs(flat[name]).max()) for name in pair.missing} == {0.0}

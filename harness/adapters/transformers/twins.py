@@ -70,8 +70,9 @@ def to_flax(reference: str | torch.nn.Module, port: str, config: Any, *, seed: i
         found = _loading().load_pytorch_checkpoint_in_flax_state_dict(made, f"{folder}/model.safetensors", False)
     held = flatten_dict(found)
     missing = [key for key in wanted if key not in held]
-    # What nothing was converted into would be drawn at random by the library too.
-    held |= {key: _drawn_flax(key, wanted[key], seed=seed) for key in missing}
+    if missing:  # as the library draws them: a bias is zero then, a kernel random
+        own = flatten_dict(made.init_weights(jax.random.PRNGKey(seed), made.input_shape))
+        held |= {key: own[key] for key in missing}
     unexpected = [key for key in held if key not in wanted]
     wrong = [key for key in wanted if held[key].shape != wanted[key].shape]
     if wrong:
