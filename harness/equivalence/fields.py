@@ -22,7 +22,8 @@ from harness.parity.judge import Line, Mask, Pair, judge, valid_part
 from harness.parity.study import is_short
 
 LARGE = 0.01
-"""Times the scale: an error above it is none that lifting what computes in float32 could explain, which takes long."""
+"""Times the scale: an error above it is not looked at again with what computes in float32 lifted, which takes long and
+could hardly explain so much. Chosen, not measured."""
 
 STEPS = 8
 """Tokens that are written where a field shows in that."""

@@ -1,6 +1,6 @@
 """How many planted faults the check finds, and that it lets correct ports pass.
 
-`pytest suites/power --run-slow -s` prints the figures that stand in docs/verdict.md; it takes about half an hour.
+`pytest suites/power --run-slow -s` prints the figures that stand in docs/verdict.md; it takes long.
 """
 
 import pytest
