@@ -116,8 +116,9 @@ def varied_outcome(
 
 
 def check_name(varied: Varied, value: Any) -> str:
-    """The field and its value as the record and the register name them."""
-    more = "".join(f", {name}={told(each)}" for name, each in varied.settings.items())
+    """The field and its value as the record and the register name them, with what goes with them."""
+    further = {**varied.settings, **({"inputs": varied.inputs} if varied.inputs else {})}
+    more = "".join(f", {name}={told(each)}" for name, each in further.items())
     return f"{varied.name}={told(value)}{more}"
 
 

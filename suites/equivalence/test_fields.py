@@ -2,6 +2,7 @@
 
 import pytest
 
+from harness.equivalence.claims import claims_of
 from harness.equivalence.fields import check_name, values_of
 from suites.equivalence.conftest import FAMILIES, in_turn
 
@@ -27,6 +28,13 @@ def test_every_field_is_varied_or_left_for_a_reason(family):
     known = {varied.name for varied in family.varied()} | set(family.left)
     missing = [name for name in fields_of(family.configuration) if name not in known]
     assert not missing, f"name them in {family.id}.toml, under fields or left: {missing}"
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=[family.id for family in FAMILIES])
+def test_every_claim_has_a_name_of_its_own(family):
+    for head in family.head:
+        names = [name for name, _ in claims_of(family, head)]
+        assert len(names) == len(set(names)), head.reference
 
 
 def test_what_a_file_lacks_is_as_the_library_makes_it():

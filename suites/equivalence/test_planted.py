@@ -10,7 +10,7 @@ from harness.equivalence.claims import claim_of
 from harness.parity.compare import Verdict
 from suites.equivalence.conftest import FAMILIES
 
-BERT = "models.bert.modeling_flax_bert"
+BERT, WAV2VEC2 = "models.bert.modeling_flax_bert", "models.wav2vec2.modeling_flax_wav2vec2"
 LOADING = "modeling_flax_pytorch_utils"
 EPSILON = Replaced(
     "        self.LayerNorm = nn.LayerNorm(epsilon=self.config.layer_norm_eps, dtype=self.dtype)\n"
@@ -64,6 +64,16 @@ FAULTS = {
         ["train"],
     ),
 }
+FAULTS_OF_AUDIO = {
+    "padding attended to": Replaced(
+        "                jnp.full(attention_mask.shape, jnp.finfo(self.dtype).min).astype(self.dtype),\n",
+        "                jnp.full(attention_mask.shape, 0.0).astype(self.dtype),\n",
+    ),
+    "padding convolved": Replaced(
+        "jnp.broadcast_to(attention_mask[:, :, None], hidden_states.shape), hidden_states, 0",
+        "jnp.broadcast_to(attention_mask[:, :, None], hidden_states.shape), hidden_states, hidden_states",
+    ),
+}
 QUICK = ("to_flax", "from_flax", "layer_norm_eps=0.01", "hidden_act=relu")
 CASES = [
     pytest.param(*fault[:2], check, id=f"{name}-{check}", marks=[] if check in QUICK else [pytest.mark.slow])
@@ -81,6 +91,20 @@ def test_fault_is_caught(module, edit, check):
         outcome = claim()
     assert outcome.verdict in (Verdict.DIVERGE, Verdict.WITHIN_TOLERANCE), str(outcome)
     assert outcome.reason
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", FAULTS_OF_AUDIO)
+def test_a_port_that_minds_the_padding_of_audio_less_is_caught(fault):
+    from harness.adapters.transformers.corrected import corrected
+
+    base = "wav2vec2.Wav2Vec2Model."
+    padded = claim_of(f"{base}num_hidden_layers=1, inputs=padded audio", FAMILIES)
+    assert padded().verdict is Verdict.AGREE
+    with corrected({WAV2VEC2: [FAULTS_OF_AUDIO[fault]]}):
+        outcome = padded()
+        assert claim_of(f"{base}hidden_size=64", FAMILIES)().verdict is Verdict.AGREE, "it shows without padding too"
+    assert outcome.verdict is Verdict.DIVERGE, str(outcome)
 
 
 def test_afterwards_the_library_is_what_it_was():
