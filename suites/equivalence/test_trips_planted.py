@@ -73,6 +73,20 @@ def test_a_changed_file_is_seen(trip, fault):
     assert outcome.verdict is Verdict.DIVERGE, str(outcome)
 
 
+def test_a_table_changed_in_the_file_is_seen():
+    """The positions of Whisper, which PyTorch makes by itself: weights are compared without them, outputs with."""
+    whisper = next(family for family in FAMILIES if family.id == "whisper")
+    table = "model.encoder.embed_positions.weight"
+
+    def other_way_round(held):
+        return {**held, table: held[table][::-1].copy()}
+
+    assert travelled(whisper, whisper.head_of(), TO_FLAX).verdict is Verdict.AGREE
+    outcome = travelled(whisper, whisper.head_of(), TO_FLAX, spoil=changed(TO_FLAX, other_way_round))
+    assert outcome.verdict is Verdict.DIVERGE, str(outcome)
+    assert "another than before" in outcome.reason
+
+
 MUTE = [
     *((trip, how) for trip in (TO_FLAX, IN_FLAX, CONTROL) for how in (MISSING, STRAY, TO_HEAD, TOLD)),
     *((trip, TO_BASE) for trip in (TO_FLAX, CONTROL)),
