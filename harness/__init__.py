@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from harness.cases.spec import Case, find_cases, read_case
     from harness.errors import HarnessError
     from harness.parity.across import compare_traces
-    from harness.parity.case import case_sensitivity, check_case
+    from harness.parity.case import audit_case, case_sensitivity, check_case
     from harness.parity.check import check
     from harness.parity.compare import Difference, Verdict
     from harness.parity.comparison import Comparison
@@ -34,6 +34,7 @@ _HOMES = {
     "Sensitivity": "harness.parity.sensitivity",
     "Tolerance": "harness.tolerance",
     "Verdict": "harness.parity.compare",
+    "audit_case": "harness.parity.case",
     "case_sensitivity": "harness.parity.case",
     "check": "harness.parity.check",
     "check_case": "harness.parity.case",
@@ -54,6 +55,7 @@ __all__ = [
     "Sensitivity",
     "Tolerance",
     "Verdict",
+    "audit_case",
     "case_sensitivity",
     "check",
     "check_case",

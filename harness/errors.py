@@ -49,6 +49,10 @@ class BuildError(HarnessError):
     """A factory that raised, or built something that no adapter takes."""
 
 
+class MissingError(BuildError):
+    """A package that a case needs is not installed; a test is skipped for it."""
+
+
 class RunError(HarnessError):
     """A model that raised, or whose result holds nothing to compare."""
 

@@ -34,7 +34,7 @@ class Profile:
 
 @specification
 class Settings:
-    """Where a repository keeps its cases, artifacts, register and table of twins, and its profiles.
+    """Where a repository keeps its cases, artifacts, conversions, register and table of twins, and its profiles.
 
     sections: suite -> `module:function`, which makes the suite's own section of the report.
     allowed_skips: regular expressions of reasons for which a slow test may be skipped under `--strict-skips`.
@@ -42,6 +42,7 @@ class Settings:
 
     cases: str = "fixtures/cases"
     artifacts: str = "fixtures/artifacts.toml"
+    conversions: str = "fixtures/conversions"
     register: str = "fixtures/register"
     families: str = "fixtures/equivalence/families"
     profiles: Mapping[str, Profile] = field(default_factory=dict)
@@ -69,6 +70,10 @@ class Repository:
     @property
     def artifacts(self) -> Path:
         return self.root / self.settings.artifacts
+
+    @property
+    def conversions(self) -> Path:
+        return self.root / self.settings.conversions
 
     @property
     def register(self) -> Path:

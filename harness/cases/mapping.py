@@ -22,10 +22,33 @@ def translate(name: str, mapping: Mapping[str, str]) -> str:
     'layers.3.attention.bias'
     """
     for pattern, target in mapping.items():
-        match = _expression(pattern).fullmatch(name)
-        if match:
-            return _fill(target, match.groups())
+        stars = captured(name, pattern)
+        if stars is not None:
+            return filled(target, stars)
     return name
+
+
+def joined(mapping: Mapping[str, str] | None, implied: Mapping[str, str] | None) -> dict[str, str]:
+    """The mapping, and after it what is implied of names that it does not speak of."""
+    first = dict(mapping or {})
+    return first | {pattern: target for pattern, target in (implied or {}).items() if pattern not in first}
+
+
+def captured(name: str, pattern: str) -> tuple[str, ...] | None:
+    """What the pattern's stars stand for in `name`, or None if it does not match."""
+    match = _expression(pattern).fullmatch(name)
+    return match.groups() if match else None
+
+
+def filled(target: str, stars: tuple[str, ...]) -> str:
+    """The target with its stars filled, from left to right."""
+    values = iter(stars)
+    return re.sub(r"\*\*|\*", lambda _: next(values), target)
+
+
+def stars_of(pattern: str) -> tuple[str, ...]:
+    """The pattern's stars, in order."""
+    return tuple(re.findall(r"\*\*|\*", pattern))
 
 
 def matches(name: str, patterns: Iterable[str]) -> str | None:
@@ -71,13 +94,8 @@ def _expression(pattern: str) -> re.Pattern[str]:
     return re.compile("".join(replaced.get(part, re.escape(part)) for part in parts), re.DOTALL)
 
 
-def _fill(target: str, groups: tuple[str, ...]) -> str:
-    values = iter(groups)
-    return re.sub(r"\*\*|\*", lambda _: next(values), target)
-
-
 def _check_stars(pattern: str, target: str, place: str) -> None:
-    stars = [re.findall(r"\*\*|\*", text) for text in (pattern, target)]
+    stars = [list(stars_of(text)) for text in (pattern, target)]
     if stars[0] != stars[1]:
         raise MappingError(
             place,

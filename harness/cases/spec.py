@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
+from harness.cases.original import Original
 from harness.errors import SpecError, closest
 from harness.reader import build, load, specification
 from harness.settings import Repository
@@ -49,14 +50,19 @@ class Case:
     """One claim: the port computes what the reference computes, on these inputs, within this tolerance.
 
     name: the file's stem. file: where it stands.
+    original: the package that the reference comes from, where the port was ported from that.
     artifacts: keyword of the factories -> name in artifacts.toml.
     outputs: the declared outputs; empty means every output that either side has.
     valid: the input that marks valid positions; "" picks `attention_mask` or `decoder_attention_mask` if present.
     mapping: pattern of reference names -> the port's name; see `harness.cases.mapping`.
+    pads_by_token: the reference knows padding by its token alone, so that no probe puts that where it counts.
+    axes: pattern of the reference's taps -> the order of their axes in the port; see `harness.parity.axes`.
     checks: "forward" is the contract; "float64" tells rounding from a fault within it, also on probes with healthy
         weights; "gradients", "decode" and "train" do what they say, where both sides support it.
+    conversion: the name of a file of rules, see `harness.cases.conversion`, by which the port's weights are made of the
+        reference's. The port's factory gets them as `converted`: name -> array.
     convert: a function that makes the port from the reference, so that other weights can be converted in float64. It
-        is called as the port's factory is, with a `reference` that holds them.
+        is called as the port's factory is, with a `reference` that holds them. With a conversion, that factory does it.
     seed: of the probes, the healthy weights, and everything else that is random.
     precision: "highest" runs matrix products in full float32; "default" leaves each framework its own; "bfloat16" and
         "float16" claim half precision besides.
@@ -70,6 +76,7 @@ class Case:
     reference: Factory
     port: Factory
     inputs: Factory
+    original: Original | None = None
     artifacts: Mapping[str, str] = field(default_factory=dict)
     outputs: tuple[str, ...] = ()
     valid: str = ""
@@ -77,10 +84,13 @@ class Case:
     device: Device = "cpu"
     precision: Precision = "highest"
     checks: tuple[Check, ...] = ("forward", "float64", "gradients", "decode", "train")
+    conversion: str = ""
     convert: Factory | None = None
     seed: int = 0
     mapping: Mapping[str, str] = field(default_factory=dict)
     unmatched: Unmatched = Unmatched()
+    pads_by_token: bool = False
+    axes: Mapping[str, tuple[int | tuple[int, ...], ...]] = field(default_factory=dict)
     sensitivity: float | None = None
 
     def __post_init__(self) -> None:

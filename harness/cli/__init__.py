@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.cli import across, inspect, merge, repro, run, versions
+from harness.cli import across, audit, inspect, merge, repro, run, versions
 from harness.errors import HarnessError
 
 EPILOG = """exit status:
@@ -61,6 +61,12 @@ def _parser() -> argparse.ArgumentParser:
 
     check = _command(commands, "check", inspect.check_cases, "check cases here and now, without pytest")
     check.add_argument("case", nargs="+", metavar="CASE", help="a case's name; * and ? as in file names")
+
+    auditing = _command(
+        commands, "audit", audit.audit_cases, "show where every weight of a case came from, and which are off"
+    )
+    auditing.add_argument("case", nargs="+", metavar="CASE", help="a case's name; * and ? as in file names")
+    auditing.add_argument("--all", action="store_true", help="a line for every weight, also for those that are right")
 
     planting = _command(commands, "sensitivity", inspect.plant_faults, "plant faults: which would a case catch?")
     planting.add_argument("case", nargs="+", metavar="CASE", help="a case's name; * and ? as in file names")

@@ -29,6 +29,7 @@ class Names:
 
     mapping: Mapping[str, str] = field(default_factory=dict)
     unmatched: Unmatched = Unmatched()
+    axes: Mapping[str, tuple[int | tuple[int, ...], ...]] = field(default_factory=dict)
     outputs: tuple[str, ...] = ()
     valid: str = ""
     tolerance: Tolerance = Tolerance()
@@ -116,7 +117,7 @@ def _with_live_side(
         raise SpecError(" ".join(words), f"the trace is of the {side}, and stands for the {given}", todo=todo)
     if options.mapping:
         names = _names(options.mapping)
-        case = replace(case, mapping=names.mapping, unmatched=names.unmatched)
+        case = replace(case, mapping=names.mapping, unmatched=names.unmatched, axes=names.axes)
     return compare_case(trace, case, repository, progress=progress)  # type: ignore[arg-type]
 
 
@@ -129,7 +130,7 @@ def _terms(options: argparse.Namespace, reference: Stored, port: Stored) -> Term
         return terms_of(*claims, name=title)
     names = _names(options.mapping)
     claim = replace(claims[1], outputs=names.outputs, valid=names.valid, tolerance=names.tolerance)
-    return Terms(title, claim, names.mapping, (names.unmatched.reference, names.unmatched.port))
+    return Terms(title, claim, names.mapping, (names.unmatched.reference, names.unmatched.port), names.axes)
 
 
 def _names(file: Path) -> Names:

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from harness.adapters.protocols import Holds, Runs, UnsupportedError
-from harness.cases.mapping import translate
+from harness.cases.mapping import joined, translate
 from harness.cases.probes import Probe
 from harness.environment import versions
 from harness.errors import SpecError
+from harness.parity.axes import Axes
 from harness.parity.check import timed, valid_masks
 from harness.parity.compare import Verdict
 from harness.parity.comparison import Comparison
@@ -41,6 +42,13 @@ class Terms:
     claim: Claim
     mapping: Mapping[str, str] | None = None
     unmatched: tuple[Mapping[str, str], Mapping[str, str]] = field(default_factory=lambda: ({}, {}))
+    axes: Mapping[str, Axes] = field(default_factory=dict)
+    implied: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def every(self) -> dict[str, str]:
+        """The mapping, with what is implied."""
+        return joined(self.mapping, self.implied)
 
 
 def terms_of(reference: Claim, port: Claim, *, name: str) -> Terms:
@@ -55,7 +63,9 @@ def terms_of(reference: Claim, port: Claim, *, name: str) -> Terms:
         # Outputs are declared under the reference's names, and here both sides may have the port's.
         own = port.mapping if port.side == "port" else {}
         return Terms(name, replace(port, outputs=tuple(translate(output, own) for output in port.outputs)))
-    return Terms(port.case, port, port.mapping, (port.unmatched.reference, port.unmatched.port))
+    return Terms(
+        port.case, port, port.mapping, (port.unmatched.reference, port.unmatched.port), port.axes, port.implied
+    )
 
 
 def compare_traces(
@@ -64,6 +74,7 @@ def compare_traces(
     *,
     mapping: Mapping[str, str] | None = None,
     unmatched: tuple[Mapping[str, str], Mapping[str, str]] | None = None,
+    axes: Mapping[str, Axes] | None = None,
     tolerance: Tolerance | None = None,
     outputs: Sequence[str] = (),
     valid: str = "",
@@ -81,7 +92,7 @@ def compare_traces(
     given = replace(claims[1], tolerance=tolerance or Tolerance(), outputs=tuple(outputs), valid=valid)
     same = claims[0].case == claims[1].case
     name = claims[1].case if same else f"{traces[0].path.name} against {traces[1].path.name}"
-    return compare_across(traces[0], traces[1], Terms(name, given, mapping, unmatched or ({}, {})))
+    return compare_across(traces[0], traces[1], Terms(name, given, mapping, unmatched or ({}, {}), axes or {}))
 
 
 def compare_across(
@@ -99,7 +110,7 @@ def compare_across(
     traces = [side for side in (reference, port) if isinstance(side, Stored)]
     for number in range(_count(traces, place)):
         _refuse_other_inputs([Playback(trace, number) for trace in traces], place)
-    names = Names(claim.outputs, terms.mapping or {}, terms.unmatched, place)
+    names = Names(claim.outputs, terms.mapping or {}, terms.unmatched, place, terms.axes, terms.implied)
     seconds: dict[str, float] = {}
     found: list[Compared] = []
     lines: list[Line] = []
@@ -231,13 +242,13 @@ def _diagnosed(
             richest=probe,
             given_fails=True,
             masks_of=lambda _: masks,
-            mapping=terms.mapping or {},
+            mapping=terms.every,
             seed=terms.claim.seed,
         )
         return replace(found, faulty=hedged(found.faulty, {cause.path for cause in found.causes})), 0
     try:
         calls = [_calls(side, call) for side in sides]
-        judged = judge_recorded(calls[0], calls[1], mapping=terms.mapping or {}, masks=masks)
+        judged = judge_recorded(calls[0], calls[1], mapping=terms.every, masks=masks)
     except UnsupportedError as error:
         return Diagnosis(why_not=str(error)), 0
     return judged.diagnosis, judged.not_judged

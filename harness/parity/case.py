@@ -8,11 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from harness.adapters.choose import adapt
+from harness.adapters.protocols import Holds
 from harness.cases.artifacts import fetch, find_artifact
 from harness.cases.build import build, takes
+from harness.cases.conversion import Conversion, convert, modules_of, read_conversion
+from harness.cases.mapping import joined
+from harness.cases.original import refuse_torchvision, require
 from harness.cases.spec import Case, Factory
 from harness.environment import release_memory
+from harness.errors import BuildError
 from harness.parity.across import compare_across, terms_of
+from harness.parity.audit import Audit, audit
 from harness.parity.check import check, timed
 from harness.parity.comparison import Comparison
 from harness.parity.playback import Playback
@@ -31,10 +37,11 @@ def check_case(case: Case, repository: Repository, *, progress: Progress = None)
 
     Raises:
         SpecError, MappingError: the case says something that does not hold together.
-        ArtifactError: an artifact cannot be had. BuildError: a factory raised.
+        MissingError: the package of its original is not installed.
+        ArtifactError: an artifact cannot be had. BuildError: a factory raised, or packages do not go together.
         RunError: a side raised when it was run. DeviceError: its device is not here.
     """
-    parts = _Parts(case, repository, progress)
+    parts = Parts(case, repository, progress)
     inputs, reference = parts.inputs(), parts.reference()
     port = parts.port(reference)
     comparison = check(
@@ -42,10 +49,13 @@ def check_case(case: Case, repository: Repository, *, progress: Progress = None)
         port,
         inputs,
         mapping=case.mapping,
+        implied=parts.implied(),
         unmatched=(case.unmatched.reference, case.unmatched.port),
+        axes=case.axes,
         tolerance=case.tolerance,
         outputs=case.outputs,
         valid=case.valid,
+        pads_by_token=case.pads_by_token,
         device=case.device,
         precision=case.precision,
         checks=case.checks,
@@ -56,7 +66,7 @@ def check_case(case: Case, repository: Repository, *, progress: Progress = None)
     )
     del inputs, reference, port
     release_memory()
-    return replace(comparison, seconds=parts.seconds | dict(comparison.seconds))
+    return replace(comparison, original=case.original, seconds=parts.seconds | dict(comparison.seconds))
 
 
 def case_sensitivity(case: Case, repository: Repository, *, progress: Progress = None) -> Sensitivity:
@@ -65,13 +75,13 @@ def case_sensitivity(case: Case, repository: Repository, *, progress: Progress =
     Raises:
         RunError: the case does not agree as it is, or nothing could be planted. And what `check_case` raises.
     """
-    parts = _Parts(case, repository, progress)
+    parts = Parts(case, repository, progress)
     inputs, reference = parts.inputs(), parts.reference()
     found = sensitivity(
         reference,
         parts.port(reference),
         inputs,
-        mapping=case.mapping,
+        mapping=joined(case.mapping, parts.implied()),
         tolerance=case.tolerance,
         outputs=case.outputs,
         valid=case.valid,
@@ -86,6 +96,24 @@ def case_sensitivity(case: Case, repository: Repository, *, progress: Progress =
     del inputs, reference
     release_memory()
     return found
+
+
+def audit_case(case: Case, repository: Repository, *, progress: Progress = None) -> Audit:
+    """Every weight of the case's port against what its conversion makes of the reference's, or what values show.
+
+    Raises:
+        As `check_case`; BuildError also where a side has no weights.
+    """
+    parts = Parts(case, repository, progress)
+    reference = parts.reference()
+    sides = [_adapted(case, each) for each in (reference, parts.port(reference))]
+    for side, name in zip(sides, ("reference", "port"), strict=True):
+        if not isinstance(side, Holds):
+            raise BuildError(f"case {case.name!r}", f"the {name} has no weights", todo="Audit a case of two models.")
+    with timed(parts.seconds, "hold weights against each other", progress):
+        return audit(
+            *sides, conversion=parts.conversion(), mapping=case.mapping, settings=parts.settings(), name=case.name
+        )
 
 
 def trace_case(
@@ -108,7 +136,7 @@ def trace_case(
     Raises:
         As `check_case`; RecordError: the disk refused.
     """
-    parts = _Parts(case, repository, progress)
+    parts = Parts(case, repository, progress)
     if inputs is not None:
         calls: list[Mapping[str, Any]] = [Playback(inputs, number).inputs for number in range(len(inputs.index.runs))]
     else:
@@ -118,7 +146,7 @@ def trace_case(
         _adapted(case, parts.side(side)),
         calls,
         path,
-        claim=claim_of(case, side),
+        claim=parts.claim(side),
         device=case.device,
         precision=case.precision,
         float64=float64,
@@ -134,25 +162,12 @@ def compare_case(stored: Stored, case: Case, repository: Repository, *, progress
         As `check_case`.
     """
     other = "port" if stored.index.claim.side == "reference" else "reference"
-    here = _adapted(case, _Parts(case, repository, progress).side(other))
-    terms = terms_of(claim_of(case, "reference"), claim_of(case, "port"), name=case.name)
+    parts = Parts(case, repository, progress)
+    here = _adapted(case, parts.side(other))
+    terms = terms_of(parts.claim("reference"), parts.claim("port"), name=case.name)
     if other == "port":
         return compare_across(stored, here, terms, progress=progress)
     return compare_across(here, stored, terms, progress=progress)
-
-
-def claim_of(case: Case, side: str) -> Claim:
-    """What a trace says of the case that it belongs to."""
-    return Claim(
-        case=case.name,
-        side=side,
-        outputs=case.outputs,
-        valid=case.valid,
-        tolerance=case.tolerance,
-        mapping=case.mapping,
-        unmatched=case.unmatched,
-        seed=case.seed,
-    )
 
 
 def _adapted(case: Case, model: Any) -> Any:
@@ -160,17 +175,46 @@ def _adapted(case: Case, model: Any) -> Any:
     return adapt(model, device=case.device, precision=own, place=f"case {case.name!r}")
 
 
-class _Parts:
-    """Builds what the case names, each when it is asked for."""
+class Parts:
+    """Builds what a case names, each when it is asked for.
 
-    def __init__(self, case: Case, repository: Repository, progress: Progress) -> None:
+    Raises:
+        MissingError: the package of its original is not installed. ArtifactError: an artifact cannot be had.
+    """
+
+    def __init__(self, case: Case, repository: Repository, progress: Progress = None) -> None:
         self.case, self.repository, self.progress = case, repository, progress
         self.seconds: dict[str, float] = {}
         self.available: dict[str, Any] = {}
+        place = f"case {case.name!r}"
+        refuse_torchvision(place=place)
+        if case.original is not None:
+            require(case.original, place=place)
         for keyword, name in case.artifacts.items():
             with timed(self.seconds, f"fetch {name}", progress):
                 found = find_artifact(repository, name)
                 self.available[keyword] = fetch(found, root=repository.root, progress=progress)
+
+    def claim(self, side: str) -> Claim:
+        """What a trace says of the case that it belongs to."""
+        case = self.case
+        return Claim(
+            case=case.name,
+            side=side,
+            outputs=case.outputs,
+            valid=case.valid,
+            tolerance=case.tolerance,
+            mapping=case.mapping,
+            implied=self.implied(),
+            unmatched=case.unmatched,
+            axes=case.axes,
+            seed=case.seed,
+        )
+
+    def implied(self) -> dict[str, str]:
+        """The names of modules that follow from the case's conversion."""
+        rules = self.conversion()
+        return modules_of(rules) if rules else {}
 
     def inputs(self) -> Any:
         return self._build("inputs", self.case.inputs)
@@ -179,26 +223,49 @@ class _Parts:
         return self._build("reference", self.case.reference)
 
     def port(self, reference: Any) -> Any:
-        return self._build("port", self.case.port, reference=reference)
+        return self._build("port", self.case.port, reference=reference, **self.converted(reference))
+
+    def conversion(self) -> Conversion | None:
+        """The case's rules, if it has some."""
+        name = self.case.conversion
+        return read_conversion(self.repository.conversions / f"{name}.toml") if name else None
+
+    def settings(self) -> dict[str, Any]:
+        """What the reference is made with, as far as the case says."""
+        return dict(self.case.reference.arguments)
+
+    def converted(self, reference: Any) -> dict[str, Any]:
+        """The port's weights, by the case's rules, for a factory that wants them."""
+        rules = self.conversion()
+        if rules is None:
+            return {}
+        place = f"case {self.case.name!r}, conversion {self.case.conversion!r}"
+        side = adapt(reference, place=place)
+        if not isinstance(side, Holds):
+            raise BuildError(place, "the reference has no weights", todo="Give one that has, or no conversion.")
+        weights = {name: weight.array for name, weight in side.weights().items()}
+        return {"converted": convert(weights, rules, settings={**side.settings(), **self.settings()}, place=place)}
 
     def side(self, name: str) -> Any:
         """One side alone; the reference as well only where the port is made from it."""
         if name == "reference":
             return self.reference()
         place = f"case {self.case.name!r}, port"
-        needed = takes(self.case.port, "reference", root=self.repository.root, place=place)
+        needed = bool(self.case.conversion) or takes(
+            self.case.port, "reference", root=self.repository.root, place=place
+        )
         return self.port(self.reference()) if needed else self._build("port", self.case.port)
 
     def convert(self) -> Callable[[Any], Any] | None:
-        factory = self.case.convert
+        factory = self.case.convert or (self.case.port if self.case.conversion else None)
         if factory is None:
             return None
 
-        def convert(reference: Any) -> Any:
-            given = self.available | {"reference": reference}
+        def converted(reference: Any) -> Any:
+            given = self.available | {"reference": reference} | self.converted(reference)
             return build(factory, given, root=self.repository.root, place=f"case {self.case.name!r}, convert")
 
-        return convert
+        return converted
 
     def _build(self, part: str, factory: Factory, **further: Any) -> Any:
         with timed(self.seconds, f"build {part}", self.progress):

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from harness.adapters.choose import adapt
+from harness.cases.mapping import joined
 from harness.errors import RunError, SpecError, closest
+from harness.parity.axes import Axes
 from harness.parity.clearest import clearest
 from harness.parity.compare import Verdict
 from harness.parity.comparison import Comparison
@@ -37,9 +39,12 @@ def check(
     *,
     mapping: Mapping[str, str] | None = None,
     unmatched: tuple[Mapping[str, str], Mapping[str, str]] | None = None,
+    axes: Mapping[str, Axes] | None = None,
+    implied: Mapping[str, str] | None = None,
     tolerance: Tolerance | None = None,
     outputs: Sequence[str] = (),
     valid: str = "",
+    pads_by_token: bool = False,
     device: str = "cpu",
     precision: str = "highest",
     checks: Sequence[str] = CHECKS,
@@ -57,9 +62,13 @@ def check(
     mapping: reference name -> port name, as patterns. With a mapping (an empty one too), a tap that one side alone
         has makes the result inconclusive, unless `unmatched` (one table a side: pattern -> reason) excuses it.
         Without one, taps are paired by equal name and shape, and the rest only lowers the coverage.
+    axes: pattern of the reference's taps -> the order of their axes in the port, those that the port has as one joined:
+        `{"layers.**": (1, 0, 2)}`, `{"stages.**": (0, (1, 2), 3)}`.
+    implied: further patterns, such as those that follow from a conversion, which may match nothing.
     outputs: the declared outputs; by default every output that either side has.
     valid: the input that marks valid positions (batch, tokens); by default `attention_mask` or
         `decoder_attention_mask` if present.
+    pads_by_token: the reference knows padding by its token alone: no probe puts that where it counts.
     checks: "forward", the contract on the given inputs; "float64", both once more to tell rounding from a fault that
         is within the contract, then with healthy weights on inputs made to show faults; "gradients"; "decode", step
         by step with a cache; "train", dropout, three steps of two optimizers, and buffers.
@@ -85,7 +94,8 @@ def check(
     own = "highest" if precision in PRECISIONS else precision
     sides = [adapt(side, device=device, precision=own, place=name) for side in (reference, port)]
     seconds: dict[str, float] = {}
-    names = Names(declared=tuple(outputs), mapping=mapping or {}, unmatched=unmatched or ({}, {}), place=name)
+    names = Names(tuple(outputs), mapping or {}, unmatched or ({}, {}), name, axes or {}, implied or {})
+    every = joined(mapping, implied)
     found = []
     shapes: tuple[Shapes, Shapes] = ({}, {})
     names_compared: tuple[tuple[str, str], ...] = ()
@@ -119,8 +129,9 @@ def check(
             sides,
             calls[0],
             names=names_compared,
-            mapping=mapping or {},
+            mapping=every,
             valid=valid,
+            pads_by_token=pads_by_token,
             checks=checks,
             convert=convert,
             seed=seed,

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.cases.original import Original
 from harness.parity.align import Alignment
 from harness.parity.causes import Cause
 from harness.parity.compare import Difference, Verdict
@@ -26,6 +27,7 @@ class Comparison:
     """What was compared, how far apart it was, and the verdict.
 
     name: the case, or what the caller named. reference, port: framework and class of either side.
+    original: the package that the reference comes from, if it is one.
     outputs, taps: a difference per pair, in the order of execution; several calls are told apart as `name@2`.
     alignment: which taps were paired, left over, or excused.
     lines: the further claims, each with a verdict of its own: probes, gradients, decoding, training, preflight.
@@ -46,6 +48,7 @@ class Comparison:
     taps: tuple[Difference, ...]
     alignment: Alignment
     tolerance: Tolerance
+    original: Original | None = None
     lines: tuple[Line, ...] = ()
     notes: tuple[str, ...] = ()
     proposals: tuple[Proposal, ...] = ()
@@ -148,6 +151,7 @@ class Comparison:
             "reason": self.reason,
             "reference": self.reference,
             "port": self.port,
+            "original": asdict(self.original) if self.original else None,
             "device": self.device,
             "precision": self.precision,
             "tolerance": {name: getattr(self.tolerance, name) for name in ("atol", "rtol", "reason")},

@@ -45,6 +45,7 @@ def examine(
     names: Names,
     mapping: Mapping[str, str],
     valid: str,
+    pads_by_token: bool,
     checks: Sequence[str],
     convert: Callable[[Any], Any] | None,
     seed: int,
@@ -82,7 +83,7 @@ def examine(
             )
             notes = (*notes, *notes_on(reference, port, pairing))
             lines += half_precision_lines(sides)
-    probes = probes_for(sides, call, valid=valid, seed=seed)
+    probes = probes_for(sides, call, valid=valid, seed=seed, pads_by_token=pads_by_token)
     not_taken.update(probes.not_taken)
     with study(reference, port, pairing, names=names, seed=seed, convert=convert) as found:
         taken = [given]
@@ -157,16 +158,19 @@ def link(
     return pairing, notes
 
 
-def probes_for(sides: Sequence[Runs], call: Mapping[str, Any], *, valid: str, seed: int) -> Probes:
-    """The probes that both sides may take."""
+def probes_for(
+    sides: Sequence[Runs], call: Mapping[str, Any], *, valid: str, seed: int, pads_by_token: bool = False
+) -> Probes:
+    """The probes that both sides may take. What an original does not say of itself, the port's configuration does."""
     reference, port = sides
+    said = [side.settings() if isinstance(side, Holds) else {} for side in (port, reference)]
     return derive(
         call,
         accepts=_accepted(sides) or frozenset(call),
-        settings=reference.settings() if isinstance(reference, Holds) else {},
+        settings={**said[0], **said[1]},
         seed=seed,
         mask=valid,
-        padding_row=_framework(reference) == _framework(port),
+        padding_row=_framework(reference) == _framework(port) and not pads_by_token,
     )
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from harness.adapters.protocols import Runs
-from harness.cases.mapping import translate, translate_all
+from harness.cases.mapping import joined, matches_none, translate, translate_all
 from harness.parity.align import Alignment, align
+from harness.parity.axes import Axes, array_in, reordered, shape_in
 from harness.parity.compare import Array, Difference, Verdict, compare
 from harness.parity.judge import Line, Mask, mask_for
 from harness.parity.trace import Trace
@@ -20,12 +21,22 @@ from harness.tolerance import Tolerance
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Which names are compared with which."""
+    """Which names are compared with which.
+    axes: of the reference's taps, see `harness.parity.axes`. implied: further names, which may match none.
+    """
 
     declared: tuple[str, ...]
     mapping: Mapping[str, str]
     unmatched: tuple[Mapping[str, str], Mapping[str, str]]
     place: str
+    axes: Mapping[str, Axes] = field(default_factory=dict)
+    implied: Mapping[str, str] = field(default_factory=dict)
+
+    def mapping_for(self, reference: Iterable[str]) -> dict[str, str]:
+        """The mapping, with what is implied of the names that the reference has."""
+        known = list(reference)
+        implied = {name: to for name, to in self.implied.items() if not matches_none(name, known)}
+        return joined(self.mapping, implied)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,24 +69,31 @@ class Meeting:
 
     def __init__(self, reference: Trace, names: Names, tolerance: Tolerance, masks: Mask) -> None:
         self.reference, self.names, self.tolerance, self.masks = reference, names, tolerance, masks
-        translated = translate_all(reference.shapes, names.mapping, also=tuple(reference.outputs), place=names.place)
+        self.mapping = names.mapping_for(reference.shapes)
+        translated = translate_all(reference.shapes, self.mapping, also=tuple(reference.outputs), place=names.place)
         self.sources = {target: name for name, target in translated.items()}
+        self.axes = reordered(reference.shapes, names.axes, place=names.place)
+        self.shapes = {
+            name: shape_in(self.axes[name], shape) if name in self.axes else shape
+            for name, shape in reference.shapes.items()
+        }
         self.taps: dict[str, Difference] = {}
 
     def meet(self, port_name: str, array: Array) -> None:
         """Compare a tap of the port, if the reference has one of its name and shape."""
         name = self.sources.get(port_name)
-        if name is not None and self.reference.shapes[name] == array.shape:
+        if name is not None and self.shapes[name] == array.shape:
             tap = self.reference.taps[name]
+            tap = array_in(self.axes[name], tap) if name in self.axes else tap
             self.taps[name] = self._difference(tap, array, (name, port_name), _scaled(self.tolerance, tap))
 
     def conclude(self, port: Trace) -> Compared:
         """What the call gave, the outputs included."""
         names, reference = self.names, self.reference
         alignment = align(
-            reference.shapes,
+            self.shapes,
             port.shapes,
-            mapping=names.mapping,
+            mapping=self.mapping,
             also=tuple(reference.outputs),
             excuse_reference=names.unmatched[0],
             excuse_port=names.unmatched[1],

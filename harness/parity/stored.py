@@ -42,6 +42,8 @@ class Claim:
     tolerance: Tolerance = Tolerance()
     mapping: Mapping[str, str] = field(default_factory=dict)
     unmatched: Unmatched = Unmatched()
+    axes: Mapping[str, tuple[int | tuple[int, ...], ...]] = field(default_factory=dict)
+    implied: Mapping[str, str] = field(default_factory=dict)
     seed: int = 0
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.errors import DeviceError, HarnessError
+from harness.errors import DeviceError, HarnessError, MissingError
 from harness.plugin.conclude import conclude, repeat_command
 from harness.plugin.recorder import announce, keep
 from harness.settings import Repository, find_repository
@@ -44,7 +44,7 @@ class Parity:
     repository: Repository
 
     def __call__(self, subject: Any, *sides: Any, **options: Any) -> Comparison:
-        """Compare and return; or end the test: failed, skipped for want of a device, or expected to fail."""
+        """Compare and return; or end the test: failed, skipped for what is missing here, or expected to fail."""
         from harness.cases.spec import Case
 
         if isinstance(subject, Case):
@@ -72,8 +72,8 @@ class Parity:
         repeat = repeat_command(self.item, name, self.repository)
         try:
             comparison = compare()
-        except DeviceError as error:
-            pytest.skip(str(error))
+        except (DeviceError, MissingError) as error:
+            pytest.skip(error.problem if isinstance(error, MissingError) else str(error))
         except HarnessError as error:
             keep(self.item, name, title, error=error, repeat=repeat, seconds=time.perf_counter() - start)
             pytest.fail(f"{error}\n  repeat      {repeat}", pytrace=False)

@@ -7,7 +7,14 @@ import pytest
 @pytest.mark.case("*")
 def test_every_case_reaches_its_floor(case):
     from harness import HarnessError, case_sensitivity, find_repository
+    from harness.cases.original import require
+    from harness.errors import MissingError
 
+    try:
+        if case.original is not None:
+            require(case.original, place=case.name)
+    except MissingError as error:
+        pytest.skip(error.problem)
     if case.sensitivity is None:
         # Faults can be planted only in a port that is right: a case that is must have a floor.
         with pytest.raises(HarnessError, match="does not agree with its reference as it is"):

@@ -1,0 +1,91 @@
+"""Ports against the implementations that they were ported from: `fixtures/originals`, `fixtures/conversions`."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.cases.conversion import convert
+from harness.cases.mapping import matches
+from harness.equivalence.corrections import edits, read_corrections
+from harness.errors import MissingError
+from harness.register import applies, read_register
+
+FIXTURES = Path(__file__).parents[2] / "fixtures"
+ROWS = [row for row in read_register(FIXTURES / "register") if row.area == "originals"]
+CORRECTIONS = read_corrections(FIXTURES / "originals" / "corrections")
+SUBJECTS = [pytest.param(row, subject, id=f"{row.id}-{subject}") for row in ROWS for subject in row.subjects]
+
+
+@pytest.fixture
+def parts(case):
+    """The case's sides and rules, if its original is here."""
+    from harness import find_repository
+    from harness.parity.case import Parts
+
+    try:
+        return Parts(case, find_repository(case.file))
+    except MissingError as error:
+        pytest.skip(error.problem)
+
+
+@pytest.mark.case("original-*")
+def test_port_computes_what_its_original_does(case, parity):
+    parity(case)
+
+
+@pytest.mark.case("original-*")
+def test_every_weight_is_where_the_rules_say(case, parts):
+    from harness import audit_case, find_repository
+    from harness.parity.audit import Status
+
+    found = audit_case(case, find_repository(case.file))
+    assert [row for row in found.rows if row.status is not Status.OK] == []
+
+
+@pytest.mark.case("original-*")
+def test_the_rules_lead_back(case, parts):
+    from harness.adapters.choose import adapt
+
+    reference = parts.reference()
+    sides = adapt(reference), adapt(parts.port(reference))
+    weights, theirs = ({name: weight.array for name, weight in side.weights().items()} for side in sides)
+    rules = parts.conversion().reversed()
+    settings = {**sides[0].settings(), **parts.settings()}
+    back = convert(theirs, rules, settings=settings, place=case.name)
+    assert back
+    assert all(np.array_equal(weights[name], array) for name, array in back.items())
+    made = [pattern for rule in rules.rule if not rule.sources for pattern in rule.targets]
+    assert [name for name in weights if name not in back and not matches(name, made)] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("row", "subject"), SUBJECTS)
+def test_a_correction_makes_the_port_agree(row, subject):
+    from harness import Verdict, check_case, find_cases, find_repository
+    from harness.adapters.transformers.corrected import corrected
+
+    if not applies(row):
+        pytest.skip(f"the row holds for {dict(row.applies_to)}")
+    repository = find_repository(FIXTURES)
+    (case,) = find_cases(repository, subject)
+    ids = [each.id for each in ROWS if subject in each.subjects]
+    try:
+        with corrected(edits(CORRECTIONS, ids)):
+            assert check_case(case, repository).verdict is Verdict.AGREE
+        with corrected(edits(CORRECTIONS, [each for each in ids if each != row.id])):
+            assert check_case(case, repository).verdict is not Verdict.AGREE
+    except MissingError as error:
+        pytest.skip(error.problem)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
+def test_row_says_where_its_correction_is(row):
+    from harness.adapters.transformers.corrected import line_of
+
+    if not applies(row):
+        pytest.skip(f"the row holds for {dict(row.applies_to)}")
+    first = next(each for each in CORRECTIONS if each.id == row.id)
+    file, _, line = row.where.rpartition(":")
+    assert file == f"transformers/{first.module.replace('.', '/')}.py"
+    assert abs(int(line) - line_of(first.module, first.old)) <= 5, line_of(first.module, first.old)
