@@ -128,15 +128,21 @@ def explained_by_rounding(
             if pair.name in effect:
                 base = by_name[pair.name]
                 for one, other in ((pair.reference, base.reference), (pair.port, base.port)):
-                    effect[pair.name] = max(effect[pair.name], largest(one - other))
+                    effect[pair.name] = max(effect[pair.name], _apart(one, other))
         if all(error <= factor * effect[name] for name, (error, _) in disputed.items()):
             break  # more draws could only explain more
     return {name: factor * value for name, value in effect.items()}
 
 
 def _measure(pair: Pair) -> tuple[float, float]:
-    error = largest(pair.reference - pair.port)
+    error = _apart(pair.reference, pair.port)
     return error, largest(pair.reference) if pair.scale is None else pair.scale
+
+
+def _apart(one: Array, other: Array) -> float:
+    """max|one - other| over what is a number on both sides: infinities at one place are told apart by `_odd`."""
+    with np.errstate(invalid="ignore"):
+        return largest(one - other)
 
 
 def _odd(array: Array) -> Array:

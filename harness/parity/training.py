@@ -117,7 +117,7 @@ def training_lines(found: Study, probe: Probe, masks: Mask, *, seed: int) -> Ite
 def _drawn_lines(found: Study, both: Sequence[Wide], run: Callable[[float], list[Wide]], masks: Mask) -> Iterator[Line]:
     """How much is drawn; and, where both draw uniform numbers by themselves, what they do with small and large ones."""
     drawn = [each.dropped + each.uniform for each in both]
-    if same_framework(found) and drawn[0] != drawn[1]:
+    if same_framework(found) and drawn[0] != drawn[1] and not _idle(found, both, run, masks):
         # Frameworks share masks between heads or rows in their own ways, which changes no mean; within one it counts.
         reason = f"{drawn[0]} random numbers are drawn in the reference, {drawn[1]} in the port"
         yield Line("dropout", "elements drawn", Verdict.DIVERGE, reason, abs(drawn[0] - drawn[1]), drawn[0], compared=1)
@@ -129,6 +129,17 @@ def _drawn_lines(found: Study, both: Sequence[Wide], run: Callable[[float], list
     if all(each.uniform for each in both):
         for uniform in (0.02, 0.98):
             yield judge("dropout", f"uniform numbers of {uniform}", output_pairs(found.names, run(uniform), masks))
+
+
+def _idle(found: Study, both: Sequence[Wide], run: Callable[[float], list[Wide]], masks: Mask) -> bool:
+    """Whether what one side draws more changes nothing: a layer that would be dropped with a probability of zero.
+
+    Of uniform numbers at either end of what can be drawn, one drops whatever may be dropped at all.
+    """
+    if both[0].dropped != both[1].dropped:
+        return False
+    lines = [judge("dropout", "ends", output_pairs(found.names, run(uniform), masks)) for uniform in (0.0, 1 - 1e-9)]
+    return all(line.verdict is Verdict.AGREE for line in lines)
 
 
 def _mean_line(found: Study, probe: Probe, masks: Mask, seed: int) -> Iterator[Line | tuple[str, str]]:
@@ -188,7 +199,8 @@ def _steps_line(
             side.train(probe.inputs, cotangent, optimizer=optimizer, steps=STEPS, frozen=names, state=state)
             for side, cotangent, names, state in zip(sides, cotangents, held, found.states(nudge), strict=True)
         ]
-        if not all(np.isfinite(each).all() for each in after[0].values()):
+        # A mask may hold infinities, and stays what it is.
+        if not all(np.isfinite(each).all() for name, each in after[0].items() if name not in frozen):
             raise UnsupportedError("the reference's weights are no numbers afterwards")
         scale = max(largest(each) for each in after[0].values())
         pairs = []

@@ -275,7 +275,7 @@ class TorchModel:
             # Anew for each, since a run in training mode may change the buffers.
             with self._wide(state) as device, in_training(self.module):
                 torch.manual_seed(seed + number)
-                found.append(_collect(self._call(_wide_tensors(inputs, device))))
+                found.append(_collect(self._call(_wide_tensors(inputs, device), Lift())))
         return found
 
     def decode(self, inputs: Mapping[str, Any], chunks: Sequence[Chunk], *, state: State = STORED) -> Wide:
