@@ -82,12 +82,22 @@ def _swap(old: ModuleType, new: ModuleType) -> None:
         and (getattr(value, "__module__", None) == old.__name__ or (isinstance(value, dict) and key.isupper()))
     }
     defined[id(old)] = new
-    for module in [module for name, module in sys.modules.items() if name.split(".")[0] == "transformers"]:
-        if module is old or module is new or not isinstance(module, ModuleType):
+    for module in _modules():
+        if module is old or module is new:
             continue
         for key, value in list(vars(module).items()):
             if id(value) in defined:
                 setattr(module, key, defined[id(value)])
+
+
+def _modules() -> list[ModuleType]:
+    """Every module of the library, those included that others hold as `transformers` though it is no longer imported:
+    some of its own modules import it anew.
+    """
+    every = [module for module in list(sys.modules.values()) if isinstance(module, ModuleType)]
+    found = [module for name, module in list(sys.modules.items()) if name.split(".")[0] == "transformers"]
+    found += [held for module in every if (held := vars(module).get("transformers")) is not None]
+    return list({id(module): module for module in found if isinstance(module, ModuleType)}.values())
 
 
 def _source(module: ModuleType) -> str:
