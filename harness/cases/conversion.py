@@ -221,7 +221,7 @@ def applied(use: Use, weights: Mapping[str, Array], *, settings: Mapping[str, An
     except (ValueError, IndexError) as error:
         shapes = ", ".join(str(each.shape) for each in arrays)
         raise MappingError(here, f"{error}, with the shape {shapes}", todo="Mend the rule.") from None
-    return tuple(np.ascontiguousarray(part) for part in parts)
+    return tuple(np.asarray(part, order="C") for part in parts)
 
 
 def turned(array: Array, heads: int, *, to_halves: bool) -> Array:

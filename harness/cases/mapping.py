@@ -1,8 +1,8 @@
 """How names of the reference become names of the port.
 
-A mapping is an ordered table, pattern -> target. In a pattern `*` stands for any text without a dot, `**` for any
-text at all; in its target the stars are filled from left to right with what the pattern's stars matched. The first
-pattern that matches a name decides; a name that no pattern matches stays as it is.
+A mapping is an ordered table, pattern -> target. In a pattern `*` stands for any text without a dot or a slash, `**`
+for any text at all; in its target the stars are filled from left to right with what the pattern's stars matched. The
+first pattern that matches a name decides; a name that no pattern matches stays as it is.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def matches_none(pattern: str, names: Iterable[str]) -> bool:
 @lru_cache(maxsize=1024)
 def _expression(pattern: str) -> re.Pattern[str]:
     parts = re.split(r"(\*\*|\*)", pattern)
-    replaced = {"**": "(.+)", "*": r"([^.]*)"}
+    replaced = {"**": "(.+)", "*": r"([^./]*)"}
     return re.compile("".join(replaced.get(part, re.escape(part)) for part in parts), re.DOTALL)
 
 

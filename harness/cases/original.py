@@ -15,13 +15,14 @@ class Original:
     """Where a case's reference comes from.
 
     package, version: a distribution, and the version that the case was made with. licence: under which it is given.
-    source: where it is kept.
+    source: where it is kept. recorded: it is no package here, but a trace that was made elsewhere.
     """
 
     package: str
     version: str
     licence: str
     source: str = ""
+    recorded: bool = False
 
 
 def require(original: Original, *, place: str) -> None:
@@ -30,6 +31,8 @@ def require(original: Original, *, place: str) -> None:
     Raises:
         MissingError: it is not. BuildError: another version is.
     """
+    if original.recorded:
+        return
     name = f"{original.package} {original.version}"
     try:
         found = version(original.package)

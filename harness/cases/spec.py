@@ -51,6 +51,7 @@ class Case:
 
     name: the file's stem. file: where it stands.
     original: the package that the reference comes from, where the port was ported from that.
+    reference: what it makes may also be a trace (`harness.parity.stored.open_trace`), which has inputs of its own.
     artifacts: keyword of the factories -> name in artifacts.toml.
     outputs: the declared outputs; empty means every output that either side has.
     valid: the input that marks valid positions; "" picks `attention_mask` or `decoder_attention_mask` if present.
@@ -75,7 +76,7 @@ class Case:
     title: str
     reference: Factory
     port: Factory
-    inputs: Factory
+    inputs: Factory | None = None
     original: Original | None = None
     artifacts: Mapping[str, str] = field(default_factory=dict)
     outputs: tuple[str, ...] = ()

@@ -246,7 +246,8 @@ class _Audit:
         rule = conversion.rule[int(row.rule) - 1]
         note = ""
         shape = row.target_shape or ()
-        if len(shape) == 2 and shape[0] == shape[1] and usual is not None and (rule.order or (0, 1)) != usual:
+        table = "embed" in row.target.lower()
+        if len(shape) == 2 and shape[0] == shape[1] and not table and usual not in (None, rule.order or (0, 1)):
             others = "transposed" if usual == (1, 0) else "left as they are"
             note = f"square: its shape does not show its layout, and the kernels whose shapes do are {others}"
         elif self.turns_pairs() and _is_projection(row.target) and not rule.rotary:

@@ -16,12 +16,12 @@ from harness.cases.mapping import joined
 from harness.cases.original import refuse_torchvision, require
 from harness.cases.spec import Case, Factory
 from harness.environment import release_memory
-from harness.errors import BuildError
+from harness.errors import BuildError, SpecError
 from harness.parity.across import compare_across, terms_of
 from harness.parity.audit import Audit, audit
 from harness.parity.check import check, timed
 from harness.parity.comparison import Comparison
-from harness.parity.playback import Playback
+from harness.parity.playback import Playback, Recorded
 from harness.parity.precision import PRECISIONS
 from harness.parity.recording import store
 from harness.parity.sensitivity import Sensitivity, sensitivity
@@ -42,7 +42,13 @@ def check_case(case: Case, repository: Repository, *, progress: Progress = None)
         RunError: a side raised when it was run. DeviceError: its device is not here.
     """
     parts = Parts(case, repository, progress)
-    inputs, reference = parts.inputs(), parts.reference()
+    reference = parts.reference()
+    if isinstance(reference, Stored):
+        port = _adapted(case, parts.port(reference))
+        terms = terms_of(parts.claim("reference"), parts.claim("port"), name=case.name)
+        comparison = compare_across(reference, port, terms, progress=progress)
+        return replace(comparison, original=case.original, seconds=parts.seconds | dict(comparison.seconds))
+    inputs = parts.inputs()
     port = parts.port(reference)
     comparison = check(
         reference,
@@ -106,7 +112,8 @@ def audit_case(case: Case, repository: Repository, *, progress: Progress = None)
     """
     parts = Parts(case, repository, progress)
     reference = parts.reference()
-    sides = [_adapted(case, each) for each in (reference, parts.port(reference))]
+    ours = Recorded(reference) if isinstance(reference, Stored) else _adapted(case, reference)
+    sides = [ours, _adapted(case, parts.port(reference))]
     for side, name in zip(sides, ("reference", "port"), strict=True):
         if not isinstance(side, Holds):
             raise BuildError(f"case {case.name!r}", f"the {name} has no weights", todo="Audit a case of two models.")
@@ -217,6 +224,14 @@ class Parts:
         return modules_of(rules) if rules else {}
 
     def inputs(self) -> Any:
+        """What both sides are called with.
+
+        Raises:
+            SpecError: the case names none, and its reference is no trace.
+        """
+        if self.case.inputs is None:
+            place = f"case {self.case.name!r}"
+            raise SpecError(place, "has no inputs", todo="Add [inputs]; a reference that is a trace needs none.")
         return self._build("inputs", self.case.inputs)
 
     def reference(self) -> Any:
@@ -240,10 +255,10 @@ class Parts:
         if rules is None:
             return {}
         place = f"case {self.case.name!r}, conversion {self.case.conversion!r}"
-        side = adapt(reference, place=place)
-        if not isinstance(side, Holds):
+        side = Recorded(reference) if isinstance(reference, Stored) else adapt(reference, place=place)
+        if not isinstance(side, Holds) or not (held := side.weights()):
             raise BuildError(place, "the reference has no weights", todo="Give one that has, or no conversion.")
-        weights = {name: weight.array for name, weight in side.weights().items()}
+        weights = {name: weight.array for name, weight in held.items()}
         return {"converted": convert(weights, rules, settings={**side.settings(), **self.settings()}, place=place)}
 
     def side(self, name: str) -> Any:

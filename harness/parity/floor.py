@@ -41,6 +41,7 @@ class Rounding:
     error64, scale64: max|reference - port| and max|reference|, both sides in float64; error64 None if a side has none.
     floor: max(max|reference32 - reference64|, eps32 x max|reference64|), what rounding does to the reference.
     stored: what half a unit in the last place of a side's stored weights does in float64, where that was asked.
+    of: whose rounding the floor is: the port's, where the reference is a recording without float64.
     explained: whether rounding explains the error; by: the measurement that decides.
     """
 
@@ -50,6 +51,7 @@ class Rounding:
     explained: bool
     by: By
     stored: float | None = None
+    of: Literal["reference", "port"] = "reference"
 
 
 def measure(

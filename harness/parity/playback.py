@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +18,35 @@ from harness.adapters.protocols import (
     State,
     Tap,
     UnsupportedError,
+    Weight,
     Wide,
 )
 from harness.parity.stored import Arrays, Run, Stored
 from harness.parity.trace import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The weights of a stored trace, as something that holds them (`Holds`)."""
+
+    stored: Stored
+
+    def weights(self) -> dict[str, Weight]:
+        """By name, those that were recorded; none, if none were."""
+        arrays = self.stored.arrays(self.stored.index.weights)
+        return {name: Weight(array, trained=True, stored_as=str(array.dtype)) for name, array in arrays.items()}
+
+    def accepts(self) -> frozenset[str]:
+        """What the first call was given."""
+        run = self.stored.index.runs[0]
+        return frozenset([*run.inputs, *run.fixed])
+
+    def settings(self) -> dict[str, Any]:
+        return {}
+
+    def holding(self, values: Mapping[str, Array]) -> AbstractContextManager[Any]:
+        del values
+        raise UnsupportedError("is a trace, which holds no other weights")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,11 @@ from harness.environment import capture
 from harness.errors import SpecError
 from harness.parity.compare import Array
 from harness.parity.floor import DRAWS
-from harness.parity.stored import SCHEMA, Claim, Index, Module, Run, Wide
+from harness.parity.stored import Claim, Index, Module, Run, Wide
 from harness.parity.storing import LIMIT_BYTES, Writer, check_name
 from harness.parity.trace import record
 from harness.parity.wide import run_wide
+from harness.recorder import SCHEMA
 
 
 def trace(

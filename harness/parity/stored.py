@@ -15,9 +15,9 @@ from harness.cases.spec import Unmatched
 from harness.errors import SpecError
 from harness.parity.compare import Array
 from harness.reader import specification
+from harness.recorder import SCHEMA
 from harness.tolerance import Tolerance
 
-SCHEMA = 1
 METADATA = "harness"
 """The key of a safetensors file's metadata under which the index stands; in a shard, the name of the index file."""
 
@@ -104,7 +104,7 @@ class Entry:
 
 @specification
 class Index:
-    """What a trace holds, and what it stands on. schema: of this table."""
+    """What a trace holds, and what it stands on. schema: of this table. weights: the model's, if they were recorded."""
 
     schema: int
     model: str
@@ -114,6 +114,7 @@ class Index:
     environment: Mapping[str, Any]
     runs: tuple[Run, ...]
     arrays: Mapping[str, Entry]
+    weights: Keys = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +248,7 @@ def _validated(path: Path, text: str) -> Index:
 
 
 def _keys(index: Index) -> Iterator[str]:
+    yield from index.weights.values()
     for run in index.runs:
         for keys in (run.inputs, run.outputs, run.taps):
             yield from keys.values()

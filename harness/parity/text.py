@@ -86,7 +86,8 @@ def _rounding(pair: Difference) -> str:
     if found is None:
         return ""
     if found.error64 is None:
-        return f"the port has none; rounding moves the reference by {found.floor:.3g}"
+        has, moves = ("reference", "port") if found.of == "port" else ("port", "reference")
+        return f"the {has} has none; rounding moves the {moves} by {found.floor:.3g}"
     words = f"off by {found.error64:.3g} on values up to {found.scale64:.3g}"
     if found.by == "floor":
         words += f"; rounding moves the reference by {found.floor:.3g} in float32"

@@ -164,7 +164,7 @@ def _engine() -> str:
 
 def _factories(case: Case) -> list[str]:
     hashes = []
-    for factory in (case.reference, case.port, case.inputs):
+    for factory in filter(None, (case.reference, case.port, case.inputs)):
         try:
             spec = find_spec(factory.factory.partition(":")[0])
         except (ImportError, ValueError):

@@ -46,9 +46,12 @@ def test_every_weight_is_where_the_rules_say(case, parts):
 @pytest.mark.case("original-*")
 def test_the_rules_lead_back(case, parts):
     from harness.adapters.choose import adapt
+    from harness.parity.playback import Recorded
+    from harness.parity.stored import Stored
 
     reference = parts.reference()
-    sides = adapt(reference), adapt(parts.port(reference))
+    ours = Recorded(reference) if isinstance(reference, Stored) else adapt(reference)
+    sides = ours, adapt(parts.port(reference))
     weights, theirs = ({name: weight.array for name, weight in side.weights().items()} for side in sides)
     rules = parts.conversion().reversed()
     settings = {**sides[0].settings(), **parts.settings()}

@@ -50,6 +50,11 @@ def test_there():
     assert all(each.flags["C_CONTIGUOUS"] for each in made.values())
 
 
+def test_a_number_by_itself_stays_one():
+    made = convert({"scale": np.array(2.0)}, rules({"source": "scale", "target": "s"}), settings={}, place="toy")
+    assert made["s"].shape == ()
+
+
 def test_and_back():
     back = there(there(), RULES.reversed())
     assert back.keys() == WEIGHTS.keys()
