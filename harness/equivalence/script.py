@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -63,12 +64,16 @@ FROM = {
 PACKAGES = ("transformers", "torch", "jax", "jaxlib", "flax", "numpy")
 
 
+TUPLE = re.compile(r"(\d+)((?:\[\d+\])*)")
+"""The name of an output in a tuple, or in one inside it: `1[0]`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shown:
     """What a script is written for.
 
-    settings: of the configuration. way: one of `WAYS`. call: what they are given. output: that differs. raises: the
-    side that does, where one does. how: what `generate` is asked for, where both write. padding: the token whose row
+    settings: of the configuration. way: one of `WAYS`. call: what they are given. output: that differs. lacking:
+    one in a tuple that the port does not put out. raises: the side that does, where one does. how: what `generate` is asked for, where both write. padding: the token whose row
     of the table has a gradient. training: whether both train.
     """
 
@@ -78,6 +83,7 @@ class Shown:
     way: str
     call: Mapping[str, Array]
     output: str = ""
+    lacking: str = ""
     raises: str = ""
     how: Mapping[str, Any] | None = None
     padding: int | None = None
@@ -201,8 +207,9 @@ def written(shown: Shown) -> str:
         ("CONFIG", _config(shown.family, shown.settings)),
         ("SHAPE", _shape(shown.call)),
         ("INPUTS", f"{{{', '.join(f'{name!r}: {_literal(array)}' for name, array in shown.call.items())}}}"),
-        ("OUTPUT", shown.output),
-        ("OTHER", shown.head.outputs.get(shown.output, shown.output)),
+        ("OUTPUT", _taken(shown.output)),
+        ("OTHER", _taken(shown.head.outputs.get(shown.output, shown.output))),
+        ("PART", _taken(shown.lacking) if shown.lacking else ""),
         ("MODE", "train" if shown.training else "eval"),
         ("TRAINING", training if shown.training else ""),
         ("FIRST", "[0]" if shown.training and not keys else ""),
@@ -258,7 +265,16 @@ def _shown(family: Family, head: Head, check: str, outcome: Outcome) -> Shown:
     field = run == "train" and check != "train"
     if (run != "forward" and not field) or (check == "from_flax" and not outcome.worst):
         raise UnsupportedError(f"{check} is about no forward pass, and no text that is written")
-    return replace(shown, output=outcome.worst, raises=_raises(outcome.reason), training=field)
+    shown = replace(shown, raises=_raises(outcome.reason), training=field)
+    if TUPLE.fullmatch(outcome.worst) and math.isinf(outcome.error):
+        return replace(shown, lacking=outcome.worst)
+    return replace(shown, output=outcome.worst)
+
+
+def _taken(name: str) -> str:
+    """How a script takes an output of that name from what a model returns."""
+    found = TUPLE.fullmatch(name)
+    return f"[{found[1]}]{found[2]}" if found else f'["{name}"]'
 
 
 def _raises(reason: str) -> str:

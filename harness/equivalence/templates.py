@@ -40,8 +40,8 @@ with tempfile.TemporaryDirectory() as folder:
 RUN = """
 inputs = INPUTS
 with torch.no_grad():
-    right = reference(**{name: torch.tensor(array) for name, array in inputs.items()})["OUTPUT"].numpy()
-got = np.asarray(port(**inputsTRAINING)FIRST["OTHER"])VALID
+    right = reference(**{name: torch.tensor(array) for name, array in inputs.items()})OUTPUT.numpy()
+got = np.asarray(port(**inputsTRAINING)FIRSTOTHER)VALID
 """
 
 
@@ -89,12 +89,12 @@ def run_reference():
     reference = REFERENCE(configuration()).MODE()
     reference.save_pretrained(folder)
     with torch.no_grad():
-        return reference(**{name: torch.tensor(array) for name, array in inputs.items()})
+        return reference(**{name: torch.tensor(array) for name, array in inputs.items()})PART
 
 
 def run_port():
     port = PORT_MADE
-    return port(**inputsTRAINING)
+    return port(**inputsTRAINING)PART
 
 
 right, got = attempt("reference", run_reference), attempt("port", run_port)
