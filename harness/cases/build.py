@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.cases.spec import Factory
-from harness.errors import BuildError, SpecError, closest, origin
+from harness.errors import BuildError, HarnessError, SpecError, closest, origin
 
 
 def build(factory: Factory, available: Mapping[str, Any], *, root: Path, place: str) -> Any:
@@ -20,12 +20,14 @@ def build(factory: Factory, available: Mapping[str, Any], *, root: Path, place: 
 
     Raises:
         SpecError: no such module or function, an argument it does not take, or a parameter nobody provides.
-        BuildError: the factory raised.
+        BuildError: the factory raised. HarnessError: what it raised itself, if it is one.
     """
     function = resolve(factory.factory, root=root, place=place)
     arguments = _arguments(function, factory, available, place)
     try:
         return function(**arguments)
+    except HarnessError:
+        raise  # it says itself where, and what to do
     except Exception as error:
         raise BuildError(
             place,

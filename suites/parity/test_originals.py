@@ -1,5 +1,6 @@
 """Ports against the implementations that they were ported from: `fixtures/originals`, `fixtures/conversions`."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -92,3 +93,52 @@ def test_row_says_where_its_correction_is(row):
     file, _, line = row.where.rpartition(":")
     assert file == f"transformers/{first.module.replace('.', '/')}.py"
     assert abs(int(line) - line_of(first.module, first.old)) <= 5, line_of(first.module, first.old)
+
+
+@pytest.mark.slow
+@pytest.mark.case("real-*")
+def test_port_computes_what_its_original_does_with_real_weights(case, parity):
+    parity(case)
+
+
+DAMAGED = {
+    "cut off": (lambda data, table: (data[: len(data) // 2], table), "is no whole safetensors file"),
+    "not JSON": (lambda data, table: (data, table[:-3]), "is not JSON"),
+    "another layout": (lambda data, table: (data, '{"traces": []}'), "has no 'cases'"),
+    "an array is missing": (
+        lambda data, table: (data, table.replace('"bert/pooler/dense/bias"', '"bert/pooler/dense/beta"')),
+        "has no 'short_full:weights:bert/pooler/dense/beta'",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_a_trace_that_is_damaged_is_refused(damage, tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    from fixtures.originals.bigbird import NAME, original
+    from harness.errors import SpecError
+
+    folder = Path(os.environ.get("HARNESS_DATA", ""))
+    if not (folder / f"{NAME}.json").is_file():
+        pytest.skip(f"HARNESS_DATA: no {NAME}.json in {folder}")
+    change, message = DAMAGED[damage]
+    files = [folder / f"{NAME}{end}" for end in (".safetensors", ".json")]
+    data, table = change(files[0].read_bytes(), files[1].read_text())
+    (tmp_path / files[0].name).write_bytes(data)
+    (tmp_path / files[1].name).write_text(table)
+    monkeypatch.setenv("HARNESS_DATA", str(tmp_path))
+    with pytest.raises(SpecError, match=message):
+        original(case="short_full")
+
+
+@pytest.mark.parametrize("folder", ["", "nowhere"])
+def test_without_the_trace_it_is_said_where_it_was_looked_for(folder, monkeypatch):
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    from fixtures.originals.bigbird import original
+
+    monkeypatch.setenv("HARNESS_DATA", folder)
+    where = "no bigbird_original_trace.json in nowhere" if folder else "HARNESS_DATA names no folder"
+    with pytest.raises(MissingError, match=f"HARNESS_DATA: needs the trace of BigBird's original: {where}"):
+        original(case="short_full")

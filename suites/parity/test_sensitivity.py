@@ -13,6 +13,8 @@ def test_every_case_reaches_its_floor(case):
     try:
         if case.original is not None:
             require(case.original, place=case.name)
+            if case.original.recorded:
+                pytest.skip("needs an original that runs: faults are planted beside one, and this is a recording")
     except MissingError as error:
         pytest.skip(error.problem)
     if case.sensitivity is None:
