@@ -72,9 +72,9 @@ TUPLE = re.compile(r"(\d+)((?:\[\d+\])*)")
 class Shown:
     """What a script is written for.
 
-    settings: of the configuration. way: one of `WAYS`. call: what they are given. output: that differs. lacking:
-    one in a tuple that the port does not put out. raises: the side that does, where one does. how: what `generate` is asked for, where both write. padding: the token whose row
-    of the table has a gradient. training: whether both train.
+    settings: of the configuration. way: one of `WAYS`. call: what they are given. output: that differs. lacking: one
+    in a tuple that the port does not put out. raises: the side that does, where one does. how: what `generate` is
+    asked for, where both write. padding: the token whose row of the table has a gradient. training: whether both train.
     """
 
     family: Family
