@@ -41,8 +41,13 @@ RUN = """
 inputs = INPUTS
 with torch.no_grad():
     right = reference(**{name: torch.tensor(array) for name, array in inputs.items()})OUTPUT.numpy()
-got = np.asarray(port(**inputsTRAINING)FIRSTOTHER)VALID
-"""
+got = np.asarray(port(**inputsTRAINING)FIRSTOTHER)
+if right.shape != got.shape:
+    print("reference    ", right.shape)
+    print("port         ", got.shape)
+    print("FAULTY")
+    sys.exit(1)VALID
+""".replace("FAULTY", FAULTY)
 
 
 VALID = """
