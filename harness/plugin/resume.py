@@ -102,8 +102,8 @@ def keep_finished(config: pytest.Config, items: list[pytest.Item]) -> None:
 def item_key(item: pytest.Item) -> str:
     """What the results of a test depend on, as a hash; "" for a test without a case, which always runs again.
 
-    The test, the case's file, its artifacts and rows of the register, the versions of the packages, and the code: the
-    harness, the factories' files and the test's own.
+    The test, the case's file, its artifacts, rules and rows of the register, the versions of the packages, and the
+    code: the harness, the factories' files and the test's own.
     """
     from harness.cases.spec import Case
 
@@ -142,14 +142,17 @@ def _rewrite(path: Path, lines: list[dict[str, Any]]) -> None:
 
 
 def _pinned(case: Case, root: Path) -> list[str]:
-    """The case's artifacts and its rows of the register, as text; what is wrong with them, if something is."""
+    """The case's artifacts, rules and rows of the register, as text; what is wrong with them, if something is."""
     from harness.cases.artifacts import find_artifact
+    from harness.cases.conversion import read_conversion
     from harness.register import read_register, rows_for
 
     repository = find_repository(root)
     try:
         artifacts = [repr(find_artifact(repository, name)) for name in case.artifacts.values()]
-        return [*artifacts, repr(rows_for(case.name, read_register(repository.register)))]
+        name = case.conversion
+        rules = [repr(read_conversion(repository.conversions / f"{name}.toml"))] if name else []
+        return [*artifacts, *rules, repr(rows_for(case.name, read_register(repository.register)))]
     except HarnessError as error:
         return [str(error)]
 

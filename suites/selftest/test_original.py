@@ -107,3 +107,18 @@ def test_a_case_without_inputs_is_read_and_says_so_when_it_is_run(repository):
     file.write_text(text.replace("nowhere:", "toys:"))
     with pytest.raises(SpecError, match=r"case 'toy': has no inputs. Add \[inputs\]"):
         check_case(read_case(file), Repository(root=repository, settings=Settings()))
+
+
+def test_a_result_is_made_again_when_the_rules_change(repository):
+    """A killed run goes on with what it has, as long as all that a result depends on is the same."""
+    from harness.plugin.resume import _pinned
+
+    file = repository / "fixtures/cases/toy.toml"
+    file.write_text(f'conversion = "toy"\n{CASE}')
+    rules = repository / "fixtures/conversions/toy.toml"
+    rules.parent.mkdir()
+    found = []
+    for target in ("b", "c"):
+        rules.write_text(f'title = "toy"\n[[rule]]\nsource = "a"\ntarget = "{target}"\n')
+        found.append(_pinned(read_case(file), repository))
+    assert found[0] != found[1]
