@@ -272,7 +272,12 @@ class Parts:
         return self.port(self.reference()) if needed else self._build("port", self.case.port)
 
     def convert(self) -> Callable[[Any], Any] | None:
-        factory = self.case.convert or (self.case.port if self.case.conversion else None)
+        factory = self.case.convert
+        if factory is None and self.case.conversion:
+            # A port that loads weights of its own, which the audit holds against the rules, is made of no other.
+            place = f"case {self.case.name!r}, port"
+            given = takes(self.case.port, "converted", root=self.repository.root, place=place)
+            factory = self.case.port if given else None
         if factory is None:
             return None
 
