@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.environment import release_memory
 from harness.equivalence.family import read_families
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
@@ -56,6 +57,7 @@ def _room(_frameworks, request, before):
     family = request.node.name.partition("[")[2].partition(".")[0]
     if before["tests"] >= ROOM and before["family"] != family:
         jax.clear_caches()
+        release_memory()  # without it the process keeps what was freed: 1.9 GiB instead of 0.7 after 120 tests
         before["tests"] = 0
     before.update(family=family, tests=before["tests"] + 1)
 
