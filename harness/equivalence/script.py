@@ -72,9 +72,10 @@ TUPLE = re.compile(r"(\d+)((?:\[\d+\])*)")
 class Shown:
     """What a script is written for.
 
-    settings: of the configuration. way: one of `WAYS`. call: what they are given. output: that differs. lacking: one
-    in a tuple that the port does not put out. raises: the side that does, where one does. how: what `generate` is
-    asked for, where both write. padding: the token whose row of the table has a gradient. training: whether both train.
+    settings: of the configuration. way: one of `WAYS`. call: what they are given; whole: what a forward pass would be,
+    where texts are written. output: that differs. lacking: one in a tuple that the port does not put out. raises: the
+    side that does, where one does. how: what `generate` is asked for, where both write. padding: the token whose row
+    of the table has a gradient. training: whether both train.
     """
 
     family: Family
@@ -82,6 +83,7 @@ class Shown:
     settings: Mapping[str, Any]
     way: str
     call: Mapping[str, Array]
+    whole: Mapping[str, Array] | None = None
     output: str = ""
     lacking: str = ""
     raises: str = ""
@@ -216,7 +218,7 @@ def written(shown: Shown) -> str:
         ("REFERENCE", shown.head.reference),
         ("PORT", shown.head.port_name),
         ("CONFIG", _config(shown.family, shown.settings)),
-        ("SHAPE", _shape(shown.call)),
+        ("SHAPE", _shape(shown.whole or shown.call)),
         ("INPUTS", f"{{{', '.join(f'{name!r}: {_literal(array)}' for name, array in shown.call.items())}}}"),
         ("OUTPUT", _taken(shown.output)),
         ("OTHER", _taken(shown.head.outputs.get(shown.output, shown.output))),
@@ -269,7 +271,7 @@ def _shown(family: Family, head: Head, check: str, outcome: Outcome) -> Shown:
         how = how_to_write(check, name) if check in WRITING else Writing(FIELD_STEPS)
         if check == "end tokens":
             how = replace(how, ends=ENDS)
-        return replace(shown, call=texts[name], how=how.options())
+        return replace(shown, call=texts[name], whole=call, how=how.options())
     if run == "padding row":
         values = library.settings_of(library.configuration(family.configuration, settings))
         return replace(shown, call=with_padding_seen(call, values), padding=padding_of(values))
