@@ -40,8 +40,9 @@ def explain(
     """
     ref, refusal = run_wide(reference, inputs)
     if ref is None:
-        refusal = f"the reference {refusal}; the port's rounding decides"
-        return Explained(_by_the_port(outputs, port, inputs, masks), refusal=refusal)
+        by_port = _by_the_port(outputs, port, inputs, masks)
+        decides = "; the port's rounding decides" if any(pair.rounding for pair in by_port) else ""
+        return Explained(by_port, refusal=f"the reference {refusal}{decides}")
     got, refusal = run_wide(port, inputs)
     islands = tuple(f"reference: {place}" for place in ref.islands)
     islands += tuple(f"port: {place}" for place in (got.islands if got else ()))

@@ -1,5 +1,6 @@
 """Every way in which a weight can come out wrong has a row that says so."""
 
+import importlib
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
@@ -280,10 +281,12 @@ def test_the_table_groups_layers_and_tells_what_is_wrong(capsys):
 def test_the_command_says_what_is_wrong_by_its_exit_status(capsys, monkeypatch):
     from harness.cli import main
 
-    monkeypatch.setattr("harness.parity.case.audit_case", lambda case, repository, progress: audited(other_bias))
+    # By its name, since tests that run pytest inside this process make it import modules anew.
+    case = importlib.import_module("harness.parity.case")
+    monkeypatch.setattr(case, "audit_case", lambda case, repository, progress: audited(other_bias))
     assert main(["audit", "minilm-flax", "--json"]) == 1
     assert '"left at its default: 0 everywhere"' in capsys.readouterr().out
-    monkeypatch.setattr("harness.parity.case.audit_case", lambda case, repository, progress: audited())
+    monkeypatch.setattr(case, "audit_case", lambda case, repository, progress: audited())
     assert main(["audit", "minilm-flax"]) == 0
 
 

@@ -101,7 +101,7 @@ def test_a_sum_in_another_order_agrees():
     assert found.verdict is harness.Verdict.AGREE
 
 
-def test_a_port_without_float64_is_judged_by_the_floor_and_a_reference_without_by_the_contract():
+def test_a_port_without_float64_is_judged_by_the_floor():
     def short(x):
         if x.dtype == np.float64:
             raise TypeError("float32 only")
@@ -112,9 +112,23 @@ def test_a_port_without_float64_is_judged_by_the_floor_and_a_reference_without_b
     assert found.not_checked["float64"] == "the port raised TypeError in float64: float32 only"
     found = harness.check(np.tanh, lambda x: short(x) + np.float32(2e-4), INPUTS)
     assert found.verdict is harness.Verdict.WITHIN_TOLERANCE
+
+
+def test_a_reference_without_float64_is_judged_by_the_rounding_of_the_port():
+    def short(x):
+        if x.dtype == np.float64:
+            raise TypeError("float32 only")
+        return np.tanh(x)
+
     found = harness.check(short, np.tanh, INPUTS)
-    assert (found.verdict, found.outputs[0].rounding) == (harness.Verdict.AGREE, None)
-    assert "not checked float64: the reference raised TypeError" in str(found)
+    rounding = found.outputs[0].rounding
+    assert (found.verdict, rounding.by, rounding.of) == (harness.Verdict.AGREE, "floor", "port")
+    assert found.not_checked["float64"].startswith(
+        "the reference raised TypeError in float64: float32 only; the port's"
+    )
+    assert "the reference has none; rounding moves the port by" in str(found)
+    found = harness.check(short, lambda x: np.tanh(x) + np.asarray(2e-4, x.dtype), INPUTS)
+    assert found.verdict is harness.Verdict.WITHIN_TOLERANCE
 
 
 def test_a_side_that_stays_short_has_no_float64():

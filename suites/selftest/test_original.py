@@ -102,9 +102,9 @@ def test_a_case_without_inputs_is_read_and_says_so_when_it_is_run(repository):
     text = CASE.replace('package = "no-such-original"', 'package = "numpy"').replace(
         'version = "1.2"', f'version = "{importlib.metadata.version("numpy")}"'
     )
-    (repository / "toys.py").write_text("def reference():\n    return abs\n")
+    (repository / "toys_of_this_test.py").write_text("def reference():\n    return abs\n")
     file = repository / "fixtures/cases/toy.toml"
-    file.write_text(text.replace("nowhere:", "toys:"))
+    file.write_text(text.replace("nowhere:", "toys_of_this_test:"))
     with pytest.raises(SpecError, match=r"case 'toy': has no inputs. Add \[inputs\]"):
         check_case(read_case(file), Repository(root=repository, settings=Settings()))
 
