@@ -65,7 +65,8 @@ def _show(found: Audit, *, every: bool) -> None:
     console.print(table)
     counts = {status: sum(row.status == status for row in found.rows) for status in COLOURS}
     told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-    console.print(f"\n{len(found.rows)} weights: {told}\n", markup=False)
+    console.print(f"\n{len(found.rows)} weights: {told}", markup=False)
+    console.print(f"{found.said}\n" if found.said else "", markup=False)
 
 
 def _grouped(rows: Iterable[Row], *, every: bool) -> list[list[Row]]:

@@ -49,10 +49,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """Every weight of both sides, in the reference's order. name: of the case."""
+    """Every weight of both sides, in the reference's order.
+
+    name: of the case. said: why there is no port to hold against the rules, if so.
+    """
 
     name: str
     rows: tuple[Row, ...]
+    said: str = ""
 
     @property
     def status(self) -> Status:
@@ -64,12 +68,12 @@ class Audit:
         """For JSON."""
         keys = ("source", "rule", "target", "source_shape", "target_shape", "transform", "note")
         rows = [{key: getattr(row, key) for key in keys} | {"status": str(row.status)} for row in self.rows]
-        return {"case": self.name, "status": str(self.status), "weights": rows}
+        return {"case": self.name, "status": str(self.status), "said": self.said, "weights": rows}
 
 
 def audit(
     reference: Holds,
-    port: Holds,
+    port: Holds | None,
     *,
     conversion: Conversion | None = None,
     mapping: Mapping[str, str] | None = None,
@@ -78,17 +82,19 @@ def audit(
 ) -> Audit:
     """Which weight of the port holds which of the reference, and which do not hold what they should.
 
+    port: None where none could be made, because the rules do not go up: what they take is told then, and what not.
     conversion: the rules; without them, values tell which weights are one, as for gradients.
     mapping: patterns that names may follow, for the latter. settings: of the reference, beside its own.
 
     Raises:
         MappingError: neither side has a weight.
     """
-    sides = reference.weights(), port.weights()
-    if not all(sides):
+    sides = reference.weights(), port.weights() if port is not None else {}
+    if not sides[0] or (port is not None and not sides[1]):
         side = "port" if sides[0] else "reference"
         raise MappingError(name, f"the {side} has no weights", todo="Audit a case whose sides have some.")
-    work = _Audit(name, *sides, {**reference.settings(), **(settings or {})}, port.settings())
+    said = {**reference.settings(), **(settings or {})}
+    work = _Audit(name, *sides, said, port.settings() if port is not None else {}, made=port is not None)
     rows = work.by_rules(conversion) if conversion else work.by_values(pair_weights(*sides, mapping))
     return Audit(name, tuple(rows))
 
@@ -100,6 +106,7 @@ class _Audit:
     port: Mapping[str, Weight]
     settings: Mapping[str, Any]
     port_settings: Mapping[str, Any]
+    made: bool
 
     def by_rules(self, conversion: Conversion) -> list[Row]:
         found = plan(self.reference, conversion)
@@ -116,8 +123,8 @@ class _Audit:
         for number in found.idle:
             pattern = ", ".join(conversion.rule[number - 1].sources)
             ordered.append(self.row("", str(number), "", "", f"the rule takes nothing: no weight is called {pattern}"))
-        written = {target for use in found.uses for target in use.targets}
-        ordered += self.unwritten(written, conversion)
+        if self.made:
+            ordered += self.unwritten({target for use in found.uses for target in use.targets}, conversion)
         return ordered
 
     def of_use(self, use: Use, found: Plan) -> Iterator[Row]:
@@ -142,7 +149,9 @@ class _Audit:
             yield self.row(sources, number, ", ".join(use.targets), use.rule.transform, error.problem)
             return
         for target, array in zip(use.targets, made, strict=True):
-            note = "made twice" if target in found.collisions else self.amiss(target, array, use.rule)
+            note = "made twice" if target in found.collisions else ""
+            if self.made and not note:
+                note = self.amiss(target, array, use.rule)
             yield self.row(sources, number, target, use.rule.transform, note)
 
     def dropped(self, use: Use) -> Row:

@@ -16,7 +16,7 @@ from harness.cases.mapping import joined
 from harness.cases.original import refuse_torchvision, require
 from harness.cases.spec import Case, Factory
 from harness.environment import release_memory
-from harness.errors import BuildError, SpecError
+from harness.errors import BuildError, MappingError, SpecError
 from harness.parity.across import compare_across, terms_of
 from harness.parity.audit import Audit, audit
 from harness.parity.check import check, timed
@@ -113,14 +113,19 @@ def audit_case(case: Case, repository: Repository, *, progress: Progress = None)
     parts = Parts(case, repository, progress)
     reference = parts.reference()
     ours = Recorded(reference) if isinstance(reference, Stored) else _adapted(case, reference)
-    sides = [ours, _adapted(case, parts.port(reference))]
-    for side, name in zip(sides, ("reference", "port"), strict=True):
-        if not isinstance(side, Holds):
+    said = ""
+    try:
+        port = _adapted(case, parts.port(reference))
+    except MappingError as error:
+        port, said = None, f"no port was made: {error.problem}"
+    for side, name in ((ours, "reference"), (port, "port")):
+        if side is not None and not isinstance(side, Holds):
             raise BuildError(f"case {case.name!r}", f"the {name} has no weights", todo="Audit a case of two models.")
     with timed(parts.seconds, "hold weights against each other", progress):
-        return audit(
-            *sides, conversion=parts.conversion(), mapping=case.mapping, settings=parts.settings(), name=case.name
+        found = audit(
+            ours, port, conversion=parts.conversion(), mapping=case.mapping, settings=parts.settings(), name=case.name
         )
+        return replace(found, said=said)
 
 
 def trace_case(
