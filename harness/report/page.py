@@ -98,12 +98,13 @@ def page(run: Run, *, folder: Path, sections: Sequence[tuple[str, Section]] = ()
     """The page of a run whose files lie in `folder`.
 
     sections: pairs of a suite and a function from its results and the folder to HTML. A function that raises is shown
-        as an error in its place; a suite without results has no section.
+        as an error in its place; a suite without results, or whose function has nothing to say, has no section.
     """
     made = environment()
     entries = list(_entries(run, folder))
-    added = [_section(suite, function, run, folder) for suite, function in sections if _of(suite, run)]
-    plain = _plain(entries, {suite for suite, _ in sections})
+    made_by = [_section(suite, function, run, folder) for suite, function in sections if _of(suite, run)]
+    added = [each for each in made_by if each.content or each.error]
+    plain = _plain(entries, {each.suite for each in added})
     listed = plain if len(plain) > LISTED else []
     left, full = (_without(entries, others) for others in (listed, plain))
     text, room = "", _room(full)

@@ -7,6 +7,8 @@ import pytest
 from harness.parity.compare import Verdict
 from harness.report.originals import pair, section
 from harness.report.run import Result
+from suites.selftest.report_runs import result as line
+from suites.selftest.report_runs import write_run
 
 ORIGINAL = {"package": "fair-esm", "version": "2.0.0", "licence": "MIT", "source": "https://example.org"}
 
@@ -74,6 +76,14 @@ def test_the_section_names_every_original_and_what_is_known(tmp_path):
 
 def test_without_originals_there_is_no_section(tmp_path):
     assert str(section([result(tmp_path, "minilm-flax", {"original": None})], tmp_path)) == ""
+
+
+def test_without_originals_the_page_has_no_heading_for_them(tmp_path):
+    from harness.report.page import page
+    from harness.report.run import read_run
+
+    run = read_run(write_run(tmp_path, line("minilm-flax")))
+    assert "h-section-1" not in page(run, folder=tmp_path, sections=[("parity", section)])
 
 
 @pytest.mark.parametrize("taps", [[], [{}], [{"name": "<b>", "error": None, "scale": 0}], ["x"]])
