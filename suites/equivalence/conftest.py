@@ -16,8 +16,9 @@ PARTS = 10
 TODAY = int(os.environ.get("HARNESS_PART", datetime.datetime.now(datetime.UTC).date().toordinal() % PARTS))
 """The part of the slow tests that runs on every run: another each day, or the one that the variable names."""
 
-ROOM = 150
-"""After so many tests what was compiled is forgotten where a family ends: a process would take more than 3 GiB."""
+ROOM = 3 * 2**29
+"""Bytes: a process that holds more forgets what was compiled where a family ends, which brought 2.1 GiB to 0.7. It
+grows by about 9 MB a test, so that a family may take another."""
 
 
 def in_turn(parameters):
@@ -46,8 +47,8 @@ def _frameworks(flax_models):
 
 @pytest.fixture(scope="session")
 def before():
-    """The family of the test before, and how many tests were made since what was compiled was forgotten."""
-    return {"family": "", "tests": 0}
+    """The family of the test before."""
+    return {"family": ""}
 
 
 @pytest.fixture(autouse=True)
@@ -55,11 +56,19 @@ def _room(_frameworks, request, before):
     import jax
 
     family = request.node.name.partition("[")[2].partition(".")[0]
-    if before["tests"] >= ROOM and before["family"] != family:
+    if before["family"] != family and _held_bytes() > ROOM:
         jax.clear_caches()
-        release_memory()  # without it the process keeps what was freed: 1.9 GiB instead of 0.7 after 120 tests
-        before["tests"] = 0
-    before.update(family=family, tests=before["tests"] + 1)
+        release_memory()  # without it the process keeps what was freed
+    before["family"] = family
+
+
+def _held_bytes():
+    """What this process has in memory; 0 where the system does not say it as Linux does."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.fixture(scope="session")
