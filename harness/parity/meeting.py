@@ -22,6 +22,7 @@ from harness.tolerance import Tolerance
 @dataclass(frozen=True, slots=True)
 class Names:
     """Which names are compared with which.
+
     axes: of the reference's taps, see `harness.parity.axes`. implied: further names, which may match none.
     """
 

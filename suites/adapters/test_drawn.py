@@ -75,6 +75,20 @@ def test_a_mask_of_whole_numbers_is_not_moved_by_rounding():
     assert not np.array_equal(nudged(0.1 * mask, 2.0**-23, generator), 0.1 * mask)
 
 
+def test_every_way_to_ask_for_a_mask_is_held_still():
+    """A tensor of probabilities, one of them zero, and a number that is zero."""
+    import torch
+
+    from harness.adapters.pytorch.training import KeepAll
+
+    kept = torch.tensor([0.0, 0.4, 0.9])
+    with KeepAll():
+        found = [torch.bernoulli(kept), torch.empty(3).bernoulli_(kept), torch.bernoulli(kept, 0.0)]
+        whole = torch.empty(2).bernoulli_()
+    assert [each.tolist() for each in found] == [[0.0, 0.0, 1.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]]
+    assert whole.tolist() == [1.0, 1.0]
+
+
 @pytest.mark.parametrize(("kept", "other", "agrees"), [(0.75, 0.75, True), (0.75, 0.5, False), (0.75, 1.0, False)])
 def test_two_ways_to_drop_a_path_are_one(kept, other, agrees):
     """A mask by `bernoulli_`, and one by `floor(kept + rand)`."""

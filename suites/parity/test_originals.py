@@ -45,6 +45,21 @@ def test_every_weight_is_where_the_rules_say(case, parts):
 
 
 @pytest.mark.case("original-*")
+def test_an_original_is_the_same_each_time(case, parts):
+    """One that leaves a weight as it lies in memory is another each time, or holds no numbers."""
+    from harness.adapters.choose import adapt
+    from harness.parity.playback import Recorded
+    from harness.parity.stored import Stored
+
+    made = [parts.reference() for _ in range(2)]
+    sides = [Recorded(each) if isinstance(each, Stored) else adapt(each) for each in made]
+    one, other = (side.weights() for side in sides)
+    assert one.keys() == other.keys()
+    assert all(np.array_equal(one[name].array, other[name].array) for name in one)
+    assert all(np.isfinite(weight.array).all() for weight in one.values() if weight.trained)
+
+
+@pytest.mark.case("original-*")
 def test_the_rules_lead_back(case, parts):
     from harness.adapters.choose import adapt
     from harness.parity.playback import Recorded

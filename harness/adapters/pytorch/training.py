@@ -46,11 +46,13 @@ class KeepAll(TorchFunctionMode):
             self.uniform += drawn.numel()
             return drawn.fill_(self.value)
         if name in ("bernoulli", "bernoulli_"):
-            given = args[1] if len(args) > 1 else kwargs.get("p")
-            drawn, kept = (args[0], given) if name == "bernoulli_" else (torch.empty_like(args[0]), given or args[0])
+            kept = args[1] if len(args) > 1 else kwargs.get("p")
+            drawn = args[0] if name == "bernoulli_" else torch.empty_like(args[0])
+            if kept is None:
+                kept = 0.5 if name == "bernoulli_" else args[0]
             self.uniform += drawn.numel()
             # As `floor(p + uniform)` has it, which is how others write the same.
-            return drawn.copy_(torch.as_tensor(self.value >= 1 - (0.5 if kept is None else kept)))
+            return drawn.copy_(torch.as_tensor(self.value >= 1 - kept))
         return func(*args, **kwargs)
 
     def __enter__(self) -> KeepAll:
