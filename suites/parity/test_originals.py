@@ -25,7 +25,10 @@ def parts(case):
     from harness.parity.case import Parts
 
     try:
-        return Parts(case, find_repository(case.file))
+        found = Parts(case, find_repository(case.file))
+        if case.original.recorded:
+            found.reference()  # whether the recording is here, only its factory knows
+        return found
     except MissingError as error:
         pytest.skip(error.problem)
 
