@@ -15,6 +15,7 @@ from harness.reader import build, load, specification
 class Profile:
     """A named selection of suites.
 
+    description: for people, in `harness list`.
     suites: folders, files or test ids given to pytest, relative to the root.
     select: a pytest `-m` expression.
     run_slow: whether tests marked slow run.
@@ -34,8 +35,10 @@ class Profile:
 
 @specification
 class Settings:
-    """Where a repository keeps its cases, artifacts, conversions, register and table of twins, and its profiles.
+    """What a repository says of itself; every path is relative to its root.
 
+    cases, conversions, register: folders of such files. artifacts: the file that pins them.
+    families: the folder of the table of twins. profiles: name -> a selection of suites.
     sections: suite -> `module:function`, which makes the suite's own section of the report.
     allowed_skips: regular expressions of reasons for which a slow test may be skipped under `--strict-skips`.
     """

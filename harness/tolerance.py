@@ -15,7 +15,8 @@ libraries use for float32 outputs of a ported model."""
 class Tolerance:
     """|reference - port| <= atol + rtol x |reference|, element by element.
 
-    A tolerance looser than the contract says why in `reason`.
+    atol: the absolute part. rtol: the part that grows with the value.
+    reason: why it is looser than the contract, where it is.
     """
 
     atol: float = CONTRACT

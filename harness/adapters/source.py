@@ -10,7 +10,10 @@ from harness.errors import SpecError
 
 @dataclass(frozen=True, slots=True)
 class Replaced:
-    """A change to the source of a copy: `old` occurs exactly once and becomes `new`."""
+    """A change to the source of a copy.
+
+    old: a text that occurs exactly once. new: what it becomes.
+    """
 
     old: str
     new: str

@@ -26,7 +26,10 @@ __all__ = ["Artifact", "File", "Source", "fetch", "find_artifact", "read_artifac
 
 @specification
 class File:
-    """One file: its path inside the artifact's folder, its size and its content's sha256."""
+    """One file.
+
+    name: its path inside the artifact's folder. bytes: its size. sha256: of its content, 64 hexadecimal digits.
+    """
 
     name: str
     bytes: int
@@ -42,7 +45,11 @@ class File:
 
 @specification
 class Artifact:
-    """What is pinned, and the sources that may give it, in the order in which they are tried."""
+    """What is pinned, and where it may come from.
+
+    name: the table's. title: for people. license: under which it is given. files: what it consists of.
+    sources: the places that may give it, in the order in which they are tried.
+    """
 
     name: str
     title: str

@@ -94,7 +94,10 @@ class Rule:
 
 @specification
 class Conversion:
-    """The rules by which the weights of one implementation become those of another. title: for people."""
+    """The rules by which the weights of one implementation become those of another.
+
+    title: for people. rule: each says what becomes of some weights; every weight follows exactly one.
+    """
 
     title: str
     rule: tuple[Rule, ...]

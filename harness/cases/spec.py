@@ -39,7 +39,10 @@ class Factory:
 
 @specification
 class Unmatched:
-    """Names that one side alone has, as patterns of the mapping, each with the reason why that is right."""
+    """Names that one side alone has, as patterns of the mapping, each with the reason why that is right.
+
+    reference, port: pattern of the side's names -> the reason.
+    """
 
     reference: Mapping[str, str] = field(default_factory=dict)
     port: Mapping[str, str] = field(default_factory=dict)
@@ -49,13 +52,19 @@ class Unmatched:
 class Case:
     """One claim: the port computes what the reference computes, on these inputs, within this tolerance.
 
-    name: the file's stem. file: where it stands.
+    name: the file's stem. file: where it stands. title: the claim, for people.
     original: the package that the reference comes from, where the port was ported from that.
-    reference: what it makes may also be a trace (`harness.parity.stored.open_trace`), which has inputs of its own.
+    reference: what the port is held against; what it makes may also be a trace (`harness.parity.stored.open_trace`),
+        which has inputs of its own.
+    port: what is checked. It returns a `torch.nn.Module`, a transformers Flax model, a pair (linen module, params), an
+        `nnx.Module`, or a callable that returns named arrays, as the reference does.
+    inputs: what both are called with: argument name -> array, or a list of such calls.
     artifacts: keyword of the factories -> name in artifacts.toml.
     outputs: the declared outputs; empty means every output that either side has.
     valid: the input that marks valid positions; "" picks `attention_mask` or `decoder_attention_mask` if present.
+    tolerance: how far a declared output may be off. device: where both run.
     mapping: pattern of reference names -> the port's name; see `harness.cases.mapping`.
+    unmatched: names that one side alone has.
     pads_by_token: the reference knows padding by its token alone, so that no probe puts that where it counts.
     axes: pattern of the reference's taps -> the order of their axes in the port; see `harness.parity.axes`.
     checks: "forward" is the contract; "float64" tells rounding from a fault within it, also on probes with healthy

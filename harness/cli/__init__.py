@@ -34,6 +34,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
+def command_parsers() -> dict[str, argparse.ArgumentParser]:
+    """Command -> the parser of its arguments, for the reference."""
+    (commands,) = (action for action in _parser()._actions if isinstance(action, argparse._SubParsersAction))
+    return dict(commands.choices)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="harness",
@@ -119,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
 def _command(
     commands: Any, name: str, function: Callable[[argparse.Namespace], int], text: str
 ) -> argparse.ArgumentParser:
-    sentence = f"{text[0].upper()}{text[1:]}."
+    sentence = f"{text[0].upper()}{text[1:]}{'' if text.endswith('?') else '.'}"
     command: argparse.ArgumentParser = commands.add_parser(name, help=text, description=sentence)
     command.add_argument("--json", action="store_true", help="print JSON, and nothing else, on standard output")
     command.set_defaults(command=function)

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 @specification
 class Names:
-    """What the file of `--mapping` says: those keys of a case that are about names and how far they may be apart."""
+    """What the file of `--mapping` says: those keys of a case that are about names and how far they may be apart.
+
+    mapping, unmatched, axes, outputs, valid, tolerance: as in a case.
+    """
 
     mapping: Mapping[str, str] = field(default_factory=dict)
     unmatched: Unmatched = Unmatched()

@@ -15,6 +15,7 @@ class Correction:
     """A text of a module's installed source, found there exactly once, and the text in its place.
 
     id: of the register's row whose cause it proves; several of one id are made together.
+    old, new: the text, and what stands in its place.
     module: below the library, as `models.llama.modeling_flax_llama`. also: modules whose classes extend those of it.
     """
 

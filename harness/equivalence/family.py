@@ -57,9 +57,10 @@ class Family:
 
     id: the file's name. title: for people. configuration: the class. base: its arguments in every case, small.
     inputs: what its classes are called with. widest: the reference on which fields are varied; by default the first.
-    heads: the classes. train: more arguments where training is checked, without which it could not be held still.
+    head: the classes, each with its twin.
+    train: more arguments where training is checked, without which it could not be held still.
     fields: what is varied; where a field is not named here, values are made from its default.
-    left: fields that are not varied -> why.
+    field: what is varied with more to say than its values. left: fields that are not varied -> why.
     """
 
     id: str

@@ -15,7 +15,8 @@ class Correction:
     """A text of a scheduler's installed source, found there exactly once, and the text in its place.
 
     id: of the register's row whose cause it proves, or of the fault; several of one id and scheduler are made together.
-    scheduler: its class. row: of the table, where the fault is planted. note: what the fault is.
+    scheduler: its class. old, new: the text, and what stands in its place.
+    row: of the table, where the fault is planted. note: what the fault is.
     """
 
     id: str
@@ -28,7 +29,10 @@ class Correction:
 
 @specification
 class Corrections:
-    """All corrections of a file."""
+    """A file of corrections.
+
+    correction: each a change; those of one id and scheduler are made together.
+    """
 
     correction: tuple[Correction, ...]
 

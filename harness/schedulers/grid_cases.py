@@ -30,8 +30,9 @@ TOLD = 1e-9
 class GridCase:
     """Options under which levels and timesteps are compared.
 
-    groups, also, without: the classes, by group and by name. grid, told: endings of the names of the checks of levels
-    and of timesteps, "" for none. steps, slow: the step counts that quick and slow runs try; the usual ones by default.
+    id: short, unique. groups, also, without: the classes, by group and by name. options: of their constructors.
+    grid, told: endings of the names of the checks of levels and of timesteps, "" for none.
+    steps, slow: the step counts that quick and slow runs try; the usual ones by default.
     """
 
     id: str
@@ -56,7 +57,10 @@ class GridCase:
 
 @specification
 class GridCases:
-    """The cases of a file, and the groups of classes that they name."""
+    """A file of grids.
+
+    group: name -> scheduler classes. case: options under which the grids of some of them are compared.
+    """
 
     group: Mapping[str, tuple[str, ...]]
     case: tuple[GridCase, ...]

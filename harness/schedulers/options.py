@@ -52,7 +52,10 @@ SOLVERS = (
 
 @specification
 class Special:
-    """The values of an option for some classes, in the place of the usual ones; none where it is left alone."""
+    """What an option of some classes is drawn from, in the place of the usual.
+
+    schedulers: the classes. option: its name. values: of it; none where it is left alone.
+    """
 
     schedulers: tuple[str, ...]
     option: str
@@ -61,7 +64,11 @@ class Special:
 
 @specification
 class Example:
-    """A property at options under which a registered defect breaks it. ending: of the check's name."""
+    """A property at options under which a registered defect breaks it.
+
+    property: which. ending: of the check's name. schedulers: the classes. options: of their constructors.
+    steps: the step counts.
+    """
 
     property: str
     ending: str = ""
@@ -76,7 +83,11 @@ class Example:
 
 @specification
 class Misuse:
-    """Options that nobody can mean: misspelt, contradictory, or outside of training. schedulers: none for all."""
+    """Options that nobody can mean: misspelt, contradictory, or outside of training.
+
+    id: short, unique. options: of the constructor. steps: how many are asked for.
+    schedulers: the classes; none for all.
+    """
 
     id: str
     options: Mapping[str, Any] = field(default_factory=dict)

@@ -15,7 +15,11 @@ from harness.reader import build, load, specification
 
 @specification
 class Variant:
-    """Options that are tried on every row that names them, or their group. steps: how many; 0 for the row's own."""
+    """Options that are tried on every row that names them, or their group.
+
+    id: short, unique. group: several variants by one name. options, schedule: what the constructor and `set_timesteps`
+    get besides. steps: how many; 0 for the row's own.
+    """
 
     id: str
     group: str = ""
@@ -34,7 +38,7 @@ class Row:
         whose samples and model outputs mean the same.
     steps: how many it is asked to make; 0 where `schedule` says it all. begin: the timestep that the run begins with.
     calls: how often a step calls the model.
-    original: the function of k-diffusion without `sample_`, and `original_arguments`; "" where there is none.
+    original: the function of k-diffusion without `sample_`; "" where there is none. original_arguments: what it gets.
     formula: the rule of `formulas` that it is held against instead.
     every: how many steps of the scheduler are one of the original. lead: how many calls are compared; 0 for all.
     quick, variants: ids of the variants that quick and slow tests try on it.
@@ -91,7 +95,10 @@ class Row:
 
 @specification
 class Without:
-    """Schedulers of which no claim is made, and why."""
+    """Schedulers of which no claim is made.
+
+    schedulers: the classes. reason: why.
+    """
 
     schedulers: tuple[str, ...]
     reason: str
@@ -99,7 +106,10 @@ class Without:
 
 @specification
 class Table:
-    """All rows and variants of a file, and the schedulers that have no row."""
+    """A file of samplers.
+
+    row: each a sampler. variant: options that are tried on several. without: the schedulers that have no row.
+    """
 
     row: tuple[Row, ...]
     variant: tuple[Variant, ...] = ()

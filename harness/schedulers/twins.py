@@ -23,7 +23,8 @@ Precision = Literal["float64", "float32"]
 class Trial:
     """Options that are tried on every row that names them.
 
-    options, arguments: of both twins' constructors and steps. reference_options: of the PyTorch twin's alone.
+    id: short, unique. options, arguments: of both twins' constructors and steps.
+    reference_options: of the PyTorch twin's alone.
     steps: how many; none for the row's own. compiled: whether Flax takes them under `jax.jit`, as its pipelines do.
     precisions: the types in which it is tried; none for the row's own.
     """
@@ -51,7 +52,7 @@ class Twin:
         where `quick_steps` is empty.
     batch: samples at once.
     mended: ids of corrections that are made first, to either twin: known causes that this row is not about.
-    precisions: the types in which it is tried.
+    precisions: the types in which it is tried. note: for people, what it is about.
     """
 
     id: str
@@ -75,7 +76,10 @@ class Twin:
 
 @specification
 class Table:
-    """All rows and trials of a file."""
+    """A file of schedulers in Flax.
+
+    twin: each a claim. trial: options that are tried on several.
+    """
 
     twin: tuple[Twin, ...]
     trial: tuple[Trial, ...] = ()
