@@ -149,13 +149,18 @@ def trace_case(
         As `check_case`; RecordError: the disk refused.
     """
     parts = Parts(case, repository, progress)
+    built = parts.side(side)
+    if isinstance(built, Stored):
+        raise SpecError(
+            f"case {case.name!r}, {side}", f"is a trace already: {built.path}", todo="Give that to `harness compare`."
+        )
     if inputs is not None:
         calls: list[Mapping[str, Any]] = [Playback(inputs, number).inputs for number in range(len(inputs.index.runs))]
     else:
         given = parts.inputs()
         calls = [given] if isinstance(given, Mapping) else list(given)
     return store(
-        _adapted(case, parts.side(side)),
+        _adapted(case, built),
         calls,
         path,
         claim=parts.claim(side),

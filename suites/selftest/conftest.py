@@ -56,6 +56,11 @@ def dying(): return killed
 def empty(): return lambda x: {}
 def other_output(): return lambda x: {"logits": x}
 def no_model(): return 3
+
+def recorded():
+    from pathlib import Path
+    from harness.parity.stored import open_trace
+    return open_trace(Path("reference.safetensors"))
 """
 
 CASE = """

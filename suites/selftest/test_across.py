@@ -253,3 +253,14 @@ def test_rounding_is_told_from_a_fault_as_check_does(tmp_path):
         ]
         verdicts.append(compare_across(*traces, terms_of(*claims, name="toy")).verdict)
     assert verdicts == [Verdict.AGREE, Verdict.WITHIN_TOLERANCE]
+
+
+def test_a_reference_that_is_a_trace_already_is_not_traced_again(toys, run):
+    toys.case("toy")
+    assert run("trace", "toy", "--side", "reference", "-o", "reference.safetensors")[0] == 0
+    toys.case("again", reference="recorded")
+    status, out, error = run("trace", "again", "--side", "reference", "-o", "other.safetensors")
+    assert (status, out) == (2, "")
+    assert "is a trace already: reference.safetensors. Give that to `harness compare`." in error
+    assert not (toys.root / "other.safetensors").exists()
+    assert run("check", "again")[0] == 0
