@@ -7,7 +7,7 @@ from harness.adapters.protocols import Call
 from harness.parity.causes import prove
 from harness.parity.causes.activations import ACTIVATIONS
 from harness.parity.causes.convolutions import Convolution
-from suites.selftest.causes import cause, evidence, name
+from suites.selftest.causes import cause, evidence, inside, name
 
 RNG = np.random.default_rng(0)
 WIDTH = 8
@@ -299,6 +299,38 @@ def test_pooling(wrong, wanted):
         return evidence(x[:, 0], wrong(x), {"x": x}, child="inner")
 
     assert name(make) == wanted
+
+
+MEANS = {
+    "the mean of all tokens": lambda x, mask: x.mean(1),
+    "the sum without padding by the number of all tokens": lambda x, mask: (x * mask[..., None]).mean(1),
+    "the largest without padding": lambda x, mask: np.where(mask[..., None] == 1, x, -9).max(1),
+    "the last token that is no padding": lambda x, mask: x[[0, 1], [4, 2]],
+}
+
+
+@pytest.mark.parametrize("wrong", MEANS)
+def test_pooling_that_counts_padding(wrong):
+    """Also of what a module inside puts out, where the model itself pools and hands on."""
+
+    def make(generator):
+        x, mask = generator.normal(size=(2, 5, WIDTH)), np.array([[1] * 5, [1] * 3 + [0] * 2])
+        right = (x * mask[..., None]).sum(1) / mask.sum(1, keepdims=True)
+        given = {"input_ids": np.arange(10).reshape(2, 5), "attention_mask": mask}
+        return evidence(right, MEANS[wrong](x, mask), given, inside=inside(norm=x), child="module.head")
+
+    found = cause(make)
+    assert (found.name, found.detail) == ("pooling", f"{wrong} in the port, the mean without padding in the reference")
+
+
+def test_another_mean_is_no_pooling_that_is_known():
+    def make(generator):
+        x, mask = generator.normal(size=(2, 5, WIDTH)), np.array([[1] * 5, [1] * 3 + [0] * 2])
+        right = (x * mask[..., None]).sum(1) / mask.sum(1, keepdims=True)
+        got = x[:, 1:4].mean(1)
+        return evidence(right, got, {"attention_mask": mask}, inside=inside(norm=x), child="module.head")
+
+    assert name(make) is None
 
 
 def test_a_module_that_does_nothing():

@@ -10,21 +10,52 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from harness.parity.causes.evidence import Claim, Evidence, both
+from harness.parity.causes.outputs import at_hand
 from harness.parity.compare import Array
 from harness.parity.floor import EXACT
 
 
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """One vector of those of all tokens, (batch, tokens, width), or of those that a mask, (batch, tokens), leaves.
+
+    call, leaf: which activation, as `at_hand` names it. way: a key of `POOLS`, or with a mask of `MASKED`.
+    """
+
+    call: str
+    leaf: str
+    way: str
+    mask: str = ""
+
+    def __call__(self, evidence: Evidence) -> Array | None:
+        """What it makes, or None where an activation or the mask is not there."""
+        source = evidence.inside[self.call].outputs if self.call in evidence.inside else evidence.inputs
+        tokens, mask = source.get(self.leaf), evidence.inputs.get(self.mask)
+        if tokens is None:
+            return None
+        if not self.mask:
+            return POOLS[self.way](tokens)
+        return None if mask is None else MASKED[self.way](tokens, np.asarray(mask) != 0)
+
+    def __str__(self) -> str:
+        return self.way
+
+
 def pooled(evidence: Evidence) -> Iterator[Claim]:
-    """One vector is made of those of all tokens; or one row stands for all."""
+    """One vector is made of those of all tokens, or of those that are no padding; or one row stands for all."""
     right, got = evidence.right, evidence.got
-    for name, given in evidence.inputs.items():
-        if not isinstance(given, np.ndarray) or given.ndim != right.ndim + 1 or right.ndim != 2:
+    for call, leaf, given in at_hand(evidence):
+        if given.ndim != 3 or right.shape != got.shape or right.shape != given[:, 0].shape:
             continue
-        taken = [key for key, pool in POOLS.items() if evidence.apart(pool(given), right) <= EXACT]
-        for key, pool in POOLS.items():
-            if taken and key != taken[0]:
-                what = f"{key} in the port, {taken[0]} in the reference"
-                yield Claim("pooling", what, partial(_pooled, name=name, pool=pool))
+        pools = [Pool(call, leaf, way) for way in POOLS]
+        pools += [Pool(call, leaf, way, mask) for mask in _masks(evidence, given) for way in MASKED]
+        ours = next((pool for pool in pools if _makes(pool, evidence, right)), None)
+        if ours is None:
+            continue
+        for theirs in pools:
+            if theirs != ours:
+                what = f"{theirs} in the port, {ours} in the reference"
+                yield Claim("pooling", what, partial(_pooled, reference=ours, port=theirs))
     if right.shape == got.shape and len(right) > 1 and np.ptp(got):
         for row in range(len(right)):
             what = "every row is the first" if row == 0 else f"every row after row {row} is that"
@@ -39,9 +70,39 @@ POOLS: Mapping[str, Callable[[Array], Array]] = {
     "the mean but for the first token": lambda x: x[:, 1:].mean(1),
 }
 
+MASKED: Mapping[str, Callable[[Array, Array], Array]] = {
+    "the mean without padding": lambda x, mask: (x * mask[..., None]).sum(1) / mask.sum(1)[:, None],
+    "the sum without padding by the number of all tokens": lambda x, mask: (x * mask[..., None]).mean(1),
+    "the largest without padding": lambda x, mask: np.where(mask[..., None], x, -np.inf).max(1),
+    "the last token that is no padding": lambda x, mask: x[np.arange(len(x)), _last(mask)],
+    "the token of the number of the last that is no padding": lambda x, mask: x[np.arange(len(x)), mask.sum(1) - 1],
+}
 
-def _pooled(evidence: Evidence, name: str, pool: Callable[[Array], Array]) -> tuple[None, Array]:
-    return None, pool(evidence.inputs[name])
+
+def _last(mask: Array) -> Array:
+    last: Array = mask.shape[1] - 1 - mask[:, ::-1].argmax(1)
+    return last
+
+
+def _masks(evidence: Evidence, tokens: Array) -> list[str]:
+    """The inputs that say of every token whether it counts, where some do not."""
+    return [
+        name
+        for name, given in evidence.inputs.items()
+        if isinstance(given, np.ndarray)
+        and given.shape == tokens.shape[:2]
+        and set(np.unique(given).tolist()) == {0, 1}
+        and given.any(1).all()
+    ]
+
+
+def _makes(pool: Pool, evidence: Evidence, target: Array) -> bool:
+    made = pool(evidence)
+    return made is not None and evidence.apart(made, target) <= EXACT
+
+
+def _pooled(evidence: Evidence, reference: Pool, port: Pool) -> tuple[Array | None, Array | None]:
+    return both(reference(evidence), port(evidence))
 
 
 def _repeated(evidence: Evidence, row: int) -> tuple[None, Array]:
