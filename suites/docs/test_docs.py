@@ -58,8 +58,8 @@ def test_commands_from_a_fresh_clone(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("text", blocks("bash", marked=("with a package index",)))
-def test_commands_with_a_package_index(text):
+@pytest.mark.parametrize("text", blocks("bash", marked=("takes minutes", "with a package index")))
+def test_commands_that_take_long(text):
     run(text, ROOT)
 
 
