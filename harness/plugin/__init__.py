@@ -1,4 +1,4 @@
-"""The pytest plugin: options, markers, the fixtures `case`, `parity`, `schedule` and `twins`, and the record of a run.
+"""The pytest plugin: options, markers, the fixtures by which tests compare, and the record of a run.
 
 It is loaded in every repository that installs the package, so it imports little until a test asks for more.
 """
@@ -12,12 +12,12 @@ import pytest
 from harness import environment, files
 from harness.plugin import isolate, options, recorder, resume, select, shard, summary
 from harness.plugin.fixtures import case, parity
-from harness.plugin.outcomes import schedule, twins
+from harness.plugin.outcomes import answers, schedule, twins
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-__all__ = ["case", "parity", "schedule", "twins"]
+__all__ = ["answers", "case", "parity", "schedule", "twins"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,4 +1,4 @@
-"""The fixtures `schedule` and `twins`: what checks of a diffusion scheduler, or of twins in two frameworks, found."""
+"""The fixtures `schedule`, `twins` and `answers`: what checks of a scheduler, of twins, or of a sample found."""
 
 from __future__ import annotations
 
@@ -52,6 +52,15 @@ def twins(request: pytest.FixtureRequest) -> Outcomes:
     """Record what a check of twins found; fail unless they agree or the register knows why not.
 
     `twins(outcome)` for one, `twins.all(outcomes)` for several: all are recorded before the test ends.
+    """
+    return Outcomes(request.node, find_repository(request.config.rootpath))
+
+
+@pytest.fixture
+def answers(request: pytest.FixtureRequest) -> Outcomes:
+    """Record what original and port made of a sample; fail unless they agree or the register knows why not.
+
+    `answers(outcome)` for one, `answers.all(outcomes)` for several: all are recorded before the test ends.
     """
     return Outcomes(request.node, find_repository(request.config.rootpath))
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 RESULTS = pytest.StashKey[list[dict[str, Any]]]()
 """The results of a test, on the test's item until its report takes them along."""
 
+SHOWN = ("outputs", "taps", "series", "answers")
+"""Parts of a result that need a file of its own, if it agrees too."""
+
 
 def keep(
     item: pytest.Item,
@@ -42,7 +45,7 @@ def keep(
     if found is not None:
         registered = found.registered(rows)
         shown = found.to_dict()
-        has_more = found.verdict.value != "agree" or any(shown.get(part) for part in ("outputs", "taps", "series"))
+        has_more = found.verdict.value != "agree" or any(shown.get(part) for part in SHOWN)
         result |= {
             "verdict": found.verdict.value,
             "key": item_key(item),
