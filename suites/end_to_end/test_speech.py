@@ -10,8 +10,8 @@ from harness.errors import MissingError
 from harness.parity.compare import Verdict
 
 ORIGINAL, PORT = "openai-whisper 20250625", "transformers WhisperForConditionalGeneration"
-SPOKEN = ["short", "number", pytest.param("half a minute", marks=pytest.mark.slow)]
-SOUNDS = ["tones, short", "tones, half a minute", "tones, longer", "silence", "quiet, then loud"]
+SPOKEN = ["short", "number", pytest.param("half-a-minute", marks=pytest.mark.slow)]
+SOUNDS = ["tones-short", "tones-half-a-minute", "tones-longer", "silence", "louder"]
 
 
 @pytest.fixture(autouse=True)
@@ -37,11 +37,11 @@ def sound_of(name):
     from fixtures.end_to_end.whisper import silence, tones
 
     made = {
-        "tones, short": lambda: tones(3),
-        "tones, half a minute": lambda: tones(29.99),
-        "tones, longer": lambda: tones(35),
+        "tones-short": lambda: tones(3),
+        "tones-half-a-minute": lambda: tones(29.99),
+        "tones-longer": lambda: tones(35),
         "silence": lambda: silence(4),
-        "quiet, then loud": lambda: np.concatenate([tones(31, loudness=0.002), tones(3)]),
+        "louder": lambda: np.concatenate([tones(31, loudness=0.002), tones(3)]),
     }
     if name in made:
         return made[name]()
@@ -54,7 +54,7 @@ def step(name, check, port=PORT):
     from fixtures.end_to_end.samples import utterances
 
     said = utterances()[name].text.strip() if name in utterances() else name
-    return Step(f"whisper, {name}", check, f"{port} against {ORIGINAL}", ORIGINAL, port, said)
+    return Step(f"whisper-{name}", check, f"{name}: {port} against {ORIGINAL}", ORIGINAL, port, said)
 
 
 def features(name, **changed):
@@ -151,9 +151,9 @@ def test_another_rate_is_refused():
 # Where the original itself does it in two ways: `whisper.transcribe` pads otherwise than its README's `pad_or_trim`,
 # and the port's extractor does as the README does.
 PADDING = {
-    "whisper-pads-sound": ("tones, short", "window"),
-    "whisper-own-loudest": ("quiet, then loud", "window"),
-    "whisper-reflects-the-end": ("tones, longer", "recording"),
+    "whisper-pads-sound": ("tones-short", "window"),
+    "whisper-own-loudest": ("louder", "window"),
+    "whisper-reflects-the-end": ("tones-longer", "recording"),
 }
 
 
@@ -197,8 +197,8 @@ def test_where_the_padding_shows():
 
 @pytest.mark.parametrize("changed", [{"hop_length": 159}, {"n_fft": 512}, {"dither": 1e-3}, {"chunk_length": 29}])
 def test_another_setting_of_the_features_is_caught(changed):
-    assert features("tones, short").verdict is Verdict.AGREE
-    assert features("tones, short", **changed).verdict is Verdict.DIVERGE
+    assert features("tones-short").verdict is Verdict.AGREE
+    assert features("tones-short", **changed).verdict is Verdict.DIVERGE
 
 
 EXTRACTOR = "models.whisper.feature_extraction_whisper"
@@ -223,9 +223,9 @@ FAULTS = {
 def test_fault_in_the_features_is_caught(fault):
     from harness.adapters.transformers.corrected import corrected
 
-    assert features("tones, half a minute").verdict is Verdict.AGREE
+    assert features("tones-half-a-minute").verdict is Verdict.AGREE
     with corrected({EXTRACTOR: [Replaced(*FAULTS[fault])]}):
-        outcome = features("tones, half a minute")
+        outcome = features("tones-half-a-minute")
     assert outcome.verdict is Verdict.DIVERGE, str(outcome)
 
 
@@ -233,14 +233,14 @@ def test_every_setting_of_the_generation_is_needed(models):
     """With one of them otherwise the port writes other tokens than the original."""
     from fixtures.end_to_end.whisper import heard, suppressed, tokenizer_of, written, written_by_port
 
-    made = heard(sound_of("tones, short"))
+    made = heard(sound_of("tones-short"))
     right = written(models[0], made)
     # The original would begin with a bracket, if it were let.
     first = written(models[0], made, suppress_tokens="")[0]
     assert first in suppressed()
 
     def verdict(**changed):
-        return of_answers(step("tones, short", "tokens"), right, written_by_port(models[1], made, **changed)).verdict
+        return of_answers(step("tones-short", "tokens"), right, written_by_port(models[1], made, **changed)).verdict
 
     assert verdict() is Verdict.AGREE
     assert verdict(without=[first]) is Verdict.DIVERGE

@@ -42,7 +42,7 @@ def test_steps_stand_in_the_order_in_which_they_ran_and_arrays_show_where(tmp_pa
     text = str(section(results, tmp_path))
     assert text.index("vectors") < text.index("words")
     assert text.count("<h4>") == 1
-    assert "farthest off at [0, 1]" in text.replace("<wbr>", "")
+    assert "arrays, at [0, 1]: 1 and 2" in text.replace("<wbr>", "")
     assert "the same" in text
 
 
