@@ -46,6 +46,13 @@ def test_steps_stand_in_the_order_in_which_they_ran_and_arrays_show_where(tmp_pa
     assert "the same" in text
 
 
+def test_the_same_in_words_is_not_the_same_in_arrays(tmp_path):
+    document = {"answers": ["mean 0.5", "mean 0.5"], "worst": "at [0]: 1 and 2"}
+    for verdict, shown in (("agree", 1), ("diverge", 2)):
+        text = str(section([result(tmp_path, "pixels", document, verdict=verdict)], tmp_path))
+        assert text.count("mean 0.5") == shown
+
+
 def test_what_is_known_is_told(tmp_path):
     document = {"answers": ["a", "b"], "register": [{"id": "crop-floor", "cause": "it is rounded", "kind": "defect"}]}
     text = str(section([result(tmp_path, "pixels", document, verdict="diverge", registered=("crop-floor",))], tmp_path))
