@@ -22,7 +22,7 @@ def missing() -> str:
     return f"{COMMAND} is not on this machine: install it, as by `apt-get install -y {COMMAND}`"
 
 
-def spoken(text: str, *, rate: int, voice: str = "en-us", words_per_minute: int = 160) -> Array:
+def spoken(text: str, *, rate: int, voice: str = "en-us", words_per_minute: int = 175) -> Array:
     """The text as `espeak-ng` says it: samples between -1 and 1 in float32, `rate` of them a second.
 
     Raises:

@@ -20,7 +20,7 @@ def _needs():
         pytest.importorskip(name)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def models(repository):
     """Original and port, with the same weights."""
     from fixtures.end_to_end.whisper import models
@@ -90,7 +90,8 @@ def test_tokens_and_text_are_the_originals(name, models, answers):
     texts = tokenizer_of().decode(ours), reader().decode(theirs)
     answers.all([of_answers(step(name, "tokens"), ours, theirs), of_answers(step(name, "text"), *map(lines, texts))])
     if name != "silence":
-        assert understood(step(name, "").asked, texts[0]) > 0.5, "what was heard is not what was said"
+        # Of their words 0.64 to 0.91 were understood, with espeak-ng 1.51.
+        assert understood(step(name, "").asked, texts[0]) > 0.4, "what was heard is not what was said"
 
 
 def lines(text):

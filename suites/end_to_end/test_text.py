@@ -18,12 +18,12 @@ def _needs():
     pytest.importorskip("transformers")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def weights(artifact):
     return artifact(MINILM)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def pytorch(weights):
     from fixtures.ports.minilm import pytorch
 
@@ -44,7 +44,7 @@ def flax_or_2019(side, *, in_flax, of_2019):
     return in_flax()
 
 
-@pytest.fixture(scope="session", params=SIDES)
+@pytest.fixture(scope="module", params=SIDES)
 def encoders(request, pytorch, weights):
     """The name of the pair, reference and port."""
 
@@ -61,7 +61,7 @@ def encoders(request, pytorch, weights):
     return request.param, *flax_or_2019(request.param, in_flax=in_flax, of_2019=of_2019)
 
 
-@pytest.fixture(scope="session", params=SIDES)
+@pytest.fixture(scope="module", params=SIDES)
 def fillers(request, weights):
     """The name of the pair, reference and port, with the head of `fixtures.end_to_end.minilm`."""
     from fixtures.end_to_end.minilm import filler, filler_in_flax, filler_of_2019
@@ -163,7 +163,7 @@ def test_a_bias_of_the_head_is_caught(fillers, weights):
     assert of_answers(step(pair, "words", []), words(weights, right), words(weights, off)).verdict is Verdict.DIVERGE
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def writer(artifact):
     """SmolLM2 in PyTorch."""
     from fixtures.ports.smollm2 import pytorch
