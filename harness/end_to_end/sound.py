@@ -19,7 +19,7 @@ def missing() -> str:
     """What to do where there is no `espeak-ng`, or ""."""
     if shutil.which(COMMAND):
         return ""
-    return f"{COMMAND} is not on this machine: install it, as by `apt-get install -y {COMMAND}`"
+    return f"{COMMAND} is not installed: get it, as by `apt-get install -y {COMMAND}`"
 
 
 def spoken(text: str, *, rate: int, voice: str = "en-us", words_per_minute: int = 175) -> Array:

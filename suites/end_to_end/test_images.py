@@ -65,7 +65,7 @@ def test_recipe_is_the_originals(name):
         pytest.skip(error.problem)
 
 
-def test_every_image_is_of_a_claim():
+def test_every_image_is_in_a_group():
     from fixtures.end_to_end.images import FLAT, KINDS, PAIRS, SIZES
 
     for name, pair in PAIRS.items():
