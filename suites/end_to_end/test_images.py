@@ -102,6 +102,12 @@ def test_a_correction_makes_the_pixels_agree(row, subject):
         assert compared(name, side, check).verdict is Verdict.DIVERGE
 
 
+def test_the_subject_of_every_row_is_claimed():
+    claimed = {f"{name}-{side}.{check}" for name, side, check in (each.values for each in CLAIMS)}
+    assert ROWS
+    assert {subject for row in ROWS for subject in row.subjects} <= claimed
+
+
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
 def test_row_says_where_its_correction_is(row):
     from harness.adapters.transformers.corrected import line_of

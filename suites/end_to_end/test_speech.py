@@ -8,6 +8,7 @@ from harness.end_to_end.outcome import Step, of_answers, of_arrays
 from harness.end_to_end.sound import missing
 from harness.errors import MissingError
 from harness.parity.compare import Verdict
+from harness.register import read_register
 
 ORIGINAL, PORT = "openai-whisper 20250625", "transformers WhisperForConditionalGeneration"
 SPOKEN = ["short", "number", pytest.param("half-a-minute", marks=pytest.mark.slow)]
@@ -183,6 +184,13 @@ def test_padded_as_the_original_the_features_agree(row):
     """The proof of the register's rows: what is done in another order, done in the original's."""
     assert padded(*PADDING[row], corrected=True)[0].verdict is Verdict.AGREE
     assert padded(*PADDING[row])[0].verdict is Verdict.DIVERGE
+
+
+def test_the_subject_of_every_row_is_claimed(repository):
+    rows = [row for row in read_register(repository.register) if "test_speech" in row.proof]
+    assert {row.id: row.subjects for row in rows} == {
+        row: (step(name, check).sample + f".{check}",) for row, (name, check) in PADDING.items()
+    }
 
 
 def test_where_the_padding_shows():

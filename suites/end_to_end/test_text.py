@@ -6,6 +6,7 @@ import pytest
 from harness.end_to_end.outcome import Step, of_answers, of_arrays
 from harness.end_to_end.similarity import ranking
 from harness.parity.compare import Verdict
+from harness.register import read_register
 
 MINILM, SMOLLM2 = "all-minilm-l6-v2", "smollm2-135m-instruct"
 PYTORCH = "PyTorch BertModel"
@@ -174,6 +175,11 @@ def writer(artifact):
 def going_on(port, called, check, texts):
     title = f"SmolLM2-135M-Instruct: {called} against LlamaForCausalLM"
     return Step(f"smollm2-{port}", check, title, "PyTorch LlamaForCausalLM", called, " | ".join(texts))
+
+
+def test_the_subject_of_every_row_is_claimed(repository):
+    (row,) = (row for row in read_register(repository.register) if "test_text" in row.proof)
+    assert row.subjects == tuple(f"{going_on('shipped', '', check, []).sample}.{check}" for check in ("tokens", "text"))
 
 
 @pytest.mark.slow
