@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,14 +43,29 @@ def check_case(case: Case, repository: Repository, *, progress: Progress = None)
     """
     parts = Parts(case, repository, progress)
     reference = parts.reference()
-    if isinstance(reference, Stored):
-        port = _adapted(case, parts.port(reference))
-        terms = terms_of(parts.claim("reference"), parts.claim("port"), name=case.name)
-        comparison = compare_across(reference, port, terms, progress=progress)
-        return replace(comparison, original=case.original, seconds=parts.seconds | dict(comparison.seconds))
-    inputs = parts.inputs()
+    inputs = None if isinstance(reference, Stored) else parts.inputs()
     port = parts.port(reference)
-    comparison = check(
+    comparison = compare_built(parts, reference, port, inputs)
+    del inputs, reference, port
+    release_memory()
+    return replace(comparison, original=case.original, seconds=parts.seconds | dict(comparison.seconds))
+
+
+def compare_built(
+    parts: Parts, reference: Any, port: Any, inputs: Any, *, checks: Sequence[str] | None = None
+) -> Comparison:
+    """The comparison of two sides of the case that are built already. checks: instead of the case's own.
+
+    inputs: None for a reference that is a trace, which has its own.
+
+    Raises:
+        As `harness.check`.
+    """
+    case = parts.case
+    if isinstance(reference, Stored):
+        terms = terms_of(parts.claim("reference"), parts.claim("port"), name=case.name)
+        return compare_across(reference, _adapted(case, port), terms, progress=parts.progress)
+    return check(
         reference,
         port,
         inputs,
@@ -64,15 +79,12 @@ def check_case(case: Case, repository: Repository, *, progress: Progress = None)
         pads_by_token=case.pads_by_token,
         device=case.device,
         precision=case.precision,
-        checks=case.checks,
+        checks=case.checks if checks is None else checks,
         convert=parts.convert(),
         seed=case.seed,
         name=case.name,
-        progress=progress,
+        progress=parts.progress,
     )
-    del inputs, reference, port
-    release_memory()
-    return replace(comparison, original=case.original, seconds=parts.seconds | dict(comparison.seconds))
 
 
 def case_sensitivity(case: Case, repository: Repository, *, progress: Progress = None) -> Sensitivity:
@@ -111,19 +123,29 @@ def audit_case(case: Case, repository: Repository, *, progress: Progress = None)
         As `check_case`; BuildError also where a side has no weights.
     """
     parts = Parts(case, repository, progress)
-    reference = parts.reference()
-    ours = Recorded(reference) if isinstance(reference, Stored) else _adapted(case, reference)
-    said = ""
+    reference, said = parts.reference(), ""
     try:
-        port = _adapted(case, parts.port(reference))
+        port = parts.port(reference)
     except MappingError as error:
         port, said = None, f"no port was made: {error.problem}"
-    for side, name in ((ours, "reference"), (port, "port")):
+    return audit_built(parts, reference, port, said=said)
+
+
+def audit_built(parts: Parts, reference: Any, port: Any, *, said: str = "") -> Audit:
+    """The audit of two sides of the case that are built already. said: why there is no port (None), if so.
+
+    Raises:
+        BuildError: a side has no weights.
+    """
+    case = parts.case
+    ours = Recorded(reference) if isinstance(reference, Stored) else _adapted(case, reference)
+    theirs = None if port is None else _adapted(case, port)
+    for side, name in ((ours, "reference"), (theirs, "port")):
         if side is not None and not isinstance(side, Holds):
             raise BuildError(f"case {case.name!r}", f"the {name} has no weights", todo="Audit a case of two models.")
-    with timed(parts.seconds, "hold weights against each other", progress):
+    with timed(parts.seconds, "hold weights against each other", parts.progress):
         found = audit(
-            ours, port, conversion=parts.conversion(), mapping=case.mapping, settings=parts.settings(), name=case.name
+            ours, theirs, conversion=parts.conversion(), mapping=case.mapping, settings=parts.settings(), name=case.name
         )
         return replace(found, said=said)
 
@@ -155,20 +177,38 @@ def trace_case(
             f"case {case.name!r}, {side}", f"is a trace already: {built.path}", todo="Give that to `harness compare`."
         )
     if inputs is not None:
-        calls: list[Mapping[str, Any]] = [Playback(inputs, number).inputs for number in range(len(inputs.index.runs))]
+        calls: Any = [Playback(inputs, number).inputs for number in range(len(inputs.index.runs))]
     else:
-        given = parts.inputs()
-        calls = [given] if isinstance(given, Mapping) else list(given)
+        calls = parts.inputs()
+    return trace_built(parts, built, calls, path, side=side, float64=float64, limit_bytes=limit_bytes)
+
+
+def trace_built(
+    parts: Parts,
+    model: Any,
+    inputs: Any,
+    path: Path,
+    *,
+    side: str = "reference",
+    float64: bool = True,
+    limit_bytes: int = LIMIT_BYTES,
+) -> Path:
+    """The trace of a side of the case that is built already, on these inputs; the file that was written.
+
+    Raises:
+        As `store`.
+    """
+    case = parts.case
     return store(
-        _adapted(case, built),
-        calls,
+        _adapted(case, model),
+        [inputs] if isinstance(inputs, Mapping) else list(inputs),
         path,
         claim=parts.claim(side),
         device=case.device,
         precision=case.precision,
         float64=float64,
         limit_bytes=limit_bytes,
-        progress=progress,
+        progress=parts.progress,
     )
 
 
@@ -242,13 +282,13 @@ class Parts:
         if self.case.inputs is None:
             place = f"case {self.case.name!r}"
             raise SpecError(place, "has no inputs", todo="Add [inputs]; a reference that is a trace needs none.")
-        return self._build("inputs", self.case.inputs)
+        return self.made("inputs", self.case.inputs)
 
     def reference(self) -> Any:
-        return self._build("reference", self.case.reference)
+        return self.made("reference", self.case.reference)
 
     def port(self, reference: Any) -> Any:
-        return self._build("port", self.case.port, reference=reference, **self.converted(reference))
+        return self.made("port", self.case.port, reference=reference, **self.converted(reference))
 
     def conversion(self) -> Conversion | None:
         """The case's rules, if it has some."""
@@ -279,7 +319,7 @@ class Parts:
         needed = bool(self.case.conversion) or takes(
             self.case.port, "reference", root=self.repository.root, place=place
         )
-        return self.port(self.reference()) if needed else self._build("port", self.case.port)
+        return self.port(self.reference()) if needed else self.made("port", self.case.port)
 
     def convert(self) -> Callable[[Any], Any] | None:
         factory = self.case.convert
@@ -297,7 +337,8 @@ class Parts:
 
         return converted
 
-    def _build(self, part: str, factory: Factory, **further: Any) -> Any:
+    def made(self, part: str, factory: Factory, **further: Any) -> Any:
+        """What a factory makes. part: what it is of the case. further: what it may take beside the artifacts."""
         with timed(self.seconds, f"build {part}", self.progress):
             place = f"case {self.case.name!r}, {part}"
             built = build(factory, self.available | further, root=self.repository.root, place=place)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
-from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,7 +115,7 @@ def item_key(item: pytest.Item) -> str:
         "case": sha256_of(case.file),
         "pinned": _pinned(case, item.config.rootpath),
         "versions": environment.versions(),
-        "code": [_engine(), sha256_of(item.path), *_factories(case)],
+        "code": [environment.engine(), sha256_of(item.path), *_factories(case)],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -155,14 +154,6 @@ def _pinned(case: Case, root: Path) -> list[str]:
         return [*artifacts, *rules, repr(rows_for(case.name, read_register(repository.register)))]
     except HarnessError as error:
         return [str(error)]
-
-
-@lru_cache(maxsize=1)
-def _engine() -> str:
-    digest = hashlib.sha256()
-    for file in sorted(Path(__file__).parents[1].rglob("*.py")):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
 
 
 def _factories(case: Case) -> list[str]:
