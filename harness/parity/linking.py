@@ -181,10 +181,15 @@ class _Search:
         return {n: a for n, a in side.items() if n not in used and is_neutral(a) is neutral}
 
     def by_name(self, mapping: Mapping[str, str]) -> None:
-        """Equal names (by the mapping, or but for what the frameworks call the leaf) with equal values."""
+        """Equal names (by the mapping, or but for what the frameworks call the leaf) with equal values.
+
+        The mapping may speak of the weight, or of the module that it belongs to.
+        """
         by_words = {words_of(name): name for name in self.port}
         for name, array in self.reference.items():
-            for target in dict.fromkeys((translate(name, mapping), by_words.get(words_of(name), ""))):
+            home, leaf = split_name(name)
+            words = (words_of(name), words_of(f"{translate(home, mapping)}.{leaf}"))
+            for target in dict.fromkeys((translate(name, mapping), *(by_words.get(each, "") for each in words))):
                 if target in self.port and target not in self.used_port:
                     order = layout(array, self.port[target])
                     if order is not None:
