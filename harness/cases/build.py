@@ -28,6 +28,8 @@ def build(factory: Factory, available: Mapping[str, Any], *, root: Path, place: 
         return function(**arguments)
     except HarnessError:
         raise  # it says itself where, and what to do
+    except ModuleNotFoundError as error:
+        raise BuildError(place, f"the factory {factory.factory!r} {_lacks(error)}", todo=_install(error)) from error
     except Exception as error:
         raise BuildError(
             place,
@@ -57,15 +59,57 @@ def resolve(name: str, *, root: Path, place: str) -> Callable[..., Any]:
         sys.path.insert(0, str(root))
     try:
         module = import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name and f"{module_name}.".startswith(f"{error.name}."):
+            known = _modules(root)
+            todo = f"{closest(module_name, known)} It is looked for from {root}."
+            if module_name in known:
+                package = module_name.partition(".")[0]
+                todo = f"Another {package!r} is found before that of {root}: give its folder an __init__.py."
+            raise SpecError(
+                place, f"{name!r} cannot be imported: there is no module {error.name!r}", todo=todo
+            ) from error
+        raise SpecError(place, f"{name!r} cannot be imported: it {_lacks(error)}", todo=_install(error)) from error
     except ImportError as error:
         raise SpecError(
             place, f"{name!r} cannot be imported: {error}", todo=f"Install what is missing, or run from {root}."
+        ) from error
+    except Exception as error:
+        raise SpecError(
+            place,
+            f"{name!r} cannot be imported: {type(error).__name__}: {error} (at {origin(error)})",
+            todo=f"Mend it, or run from {root}.",
         ) from error
     function = getattr(module, function_name, None)
     if not callable(function):
         known = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
         raise SpecError(place, f"{module_name} has no function {function_name!r}", todo=closest(function_name, known))
     return function  # type: ignore[no-any-return]
+
+
+OTHERWISE = {
+    "PIL": "pillow",
+    "sklearn": "scikit-learn",
+    "cv2": "opencv-python",
+    "yaml": "pyyaml",
+    "skimage": "scikit-image",
+}
+"""Packages that pip knows by another name than Python."""
+
+
+def _lacks(error: ModuleNotFoundError) -> str:
+    return f"needs the package {(error.name or '').partition('.')[0]!r}, which is not installed (at {origin(error)})"
+
+
+def _install(error: ModuleNotFoundError) -> str:
+    package = (error.name or "").partition(".")[0]
+    return f"Run `pip install {OTHERWISE.get(package, package)}`."
+
+
+def _modules(root: Path) -> list[str]:
+    """The modules that may be meant: files of Python up to three folders deep."""
+    found = [file.relative_to(root) for depth in ("*", "*/*", "*/*/*") for file in root.glob(f"{depth}.py")]
+    return [".".join(path.with_suffix("").parts) for path in found if not path.parts[0].startswith(".")]
 
 
 def _arguments(

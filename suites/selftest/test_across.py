@@ -106,7 +106,7 @@ def test_the_other_side_is_not_built(toys, run):
     assert run("trace", "toy", "--side", "reference", "-o", "a.safetensors")[0] == 0
     status, _, error = run("trace", "toy", "--side", "port", "-o", "b.safetensors")
     assert status == 2
-    assert "'absent:port' cannot be imported: No module named 'no_such_framework'" in error
+    assert "'absent:port' cannot be imported: it needs the package 'no_such_framework', which is not installed" in error
 
 
 def test_a_port_that_is_made_from_the_reference_gets_it(toys, run):
