@@ -49,6 +49,14 @@ class Unmatched:
 
 
 @specification
+class Tokenizers:
+    """Two tokenizers that are compared beside the models, by `harness check --steps`: what makes either."""
+
+    reference: Factory
+    port: Factory
+
+
+@specification
 class Case:
     """One claim: the port computes what the reference computes, on these inputs, within this tolerance.
 
@@ -78,6 +86,9 @@ class Case:
         "float16" claim half precision besides.
     sensitivity: the share of the catalogue's faults, planted in the port, that the case's own inputs must catch; see
         `harness sensitivity`.
+    tokenizer: the tokenizers of both sides. end_to_end: a function that is called with those of `reference`, `port` and
+        the artifacts that it has a parameter for, and returns the result of the reference and that of the port: text,
+        numbers, arrays, or tables of them. Both are steps of `harness check --steps`, and of nothing else.
     """
 
     name: str
@@ -102,6 +113,8 @@ class Case:
     pads_by_token: bool = False
     axes: Mapping[str, tuple[int | tuple[int, ...], ...]] = field(default_factory=dict)
     sensitivity: float | None = None
+    tokenizer: Tokenizers | None = None
+    end_to_end: Factory | None = None
 
     def __post_init__(self) -> None:
         if self.sensitivity is not None and not 0 < self.sensitivity <= 1:

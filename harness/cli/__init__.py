@@ -67,6 +67,10 @@ def _parser() -> argparse.ArgumentParser:
 
     check = _command(commands, "check", inspect.check_cases, "check cases here and now, without pytest")
     check.add_argument("case", nargs="+", metavar="CASE", help="a case's name; * and ? as in file names")
+    check.add_argument(
+        "--steps", action="store_true", help="step by step, up to the first that fails; goes on if killed"
+    )
+    check.add_argument("--fresh", action="store_true", help="with --steps: also the steps that passed before")
 
     auditing = _command(
         commands, "audit", audit.audit_cases, "show where every weight of a case came from, and which are off"

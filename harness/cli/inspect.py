@@ -40,6 +40,10 @@ def check_cases(options: argparse.Namespace) -> int:
     from harness.register import read_register, rows_for
     from harness.report.run import Result, exit_status_of
 
+    if options.steps:
+        from harness.cli.porting import walk_cases
+
+        return walk_cases(options)
     environment.prepare(files.cache_folder() / "jax")
     repository = find_repository(Path.cwd())
     rows = read_register(repository.register)

@@ -1,0 +1,81 @@
+"""`harness check --steps`, `new-port`, `watch` and `init`: for the person who ports a model."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.settings import find_repository
+
+if TYPE_CHECKING:
+    from harness.porting.steps import Step, Walk
+
+COLOURS = {"ok": "green", "registered": "green", "failed": "red", "inconclusive": "yellow"}
+
+
+def walk_cases(options: argparse.Namespace) -> int:
+    """`harness check --steps`: a line a step on standard error, then a table and what is usual where it failed."""
+    from rich.console import Console
+
+    from harness import environment, files
+    from harness.cases.spec import find_cases
+    from harness.porting.steps import walk
+
+    environment.prepare(files.cache_folder() / "jax")
+    repository = find_repository(Path.cwd())
+    console = Console(stderr=True, highlight=False, markup=False)
+    found = []
+    for case in find_cases(repository, *options.case):
+        with console.status(case.name) as status:
+            found.append(
+                walk(
+                    case,
+                    repository,
+                    fresh=options.fresh,
+                    meet=lambda step: console.print(step_line(step)),
+                    progress=status.update,
+                )
+            )
+        if not options.json:
+            show_walk(found[-1])
+    if options.json:
+        every = [each.to_dict() for each in found]
+        print(json.dumps(every[0] if len(every) == 1 else every, indent=2))
+    statuses = [each.exit_status for each in found]
+    return 1 if 1 in statuses else max(statuses)
+
+
+def step_line(step: Step) -> str:
+    """The step, how it stands, how long it took."""
+    took = "as before" if step.before else f"{step.seconds:.1f} s"
+    return f"{step.step:<18} {step.status:<14} {took}"
+
+
+def show_walk(found: Walk) -> None:
+    """The table of a walk, and what to do about the first step that does not pass."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    table = Table(title=found.case, title_justify="left", box=None, pad_edge=False)
+    for heading in ("step", "status", "what was found"):
+        table.add_column(heading, overflow="fold")
+    for step in found.steps:
+        table.add_row(step.step, Text(step.status, style=COLOURS.get(step.status, "")), Text(step.detail))
+    console.print(table)
+    console.print()
+    first = found.first
+    if first is None:
+        console.print(f"{found.case}: every step that applies passes", markup=False)
+        return
+    lines = [f"first that does not pass: {first.step}"]
+    if first.proved:
+        lines.append(f"proved: {first.proved}")
+    elif first.usual:
+        lines += ["usually wrong there:", *(f"  - {each}" for each in first.usual)]
+    lines += [f"all of it:  harness {'audit' if first.step == 'weights' else 'check'} {found.case}"]
+    lines += [f"while you mend it:  harness watch {found.case}"]
+    console.print("\n".join(lines), markup=False)
