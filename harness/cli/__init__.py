@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.cli import across, audit, inspect, merge, repro, run, versions
+from harness.cli import across, audit, inspect, merge, porting, repro, run, versions
 from harness.errors import HarnessError
 
 EPILOG = """exit status:
@@ -77,6 +77,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     auditing.add_argument("case", nargs="+", metavar="CASE", help="a case's name; * and ? as in file names")
     auditing.add_argument("--all", action="store_true", help="a line for every weight, also for those that are right")
+
+    watching = _command(
+        commands, "watch", porting.watch_case, "look again at the step that fails when a source file changes"
+    )
+    watching.add_argument("case", metavar="CASE", help="a case's name")
+    watching.add_argument("--once", action="store_true", help="look once, and do not wait for changes")
 
     planting = _command(commands, "sensitivity", inspect.plant_faults, "plant faults: which would a case catch?")
     planting.add_argument("case", nargs="+", metavar="CASE", help="a case's name; * and ? as in file names")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from harness.settings import find_repository
 
 if TYPE_CHECKING:
     from harness.porting.steps import Step, Walk
+    from harness.porting.watch import Look
 
 COLOURS = {"ok": "green", "registered": "green", "failed": "red", "inconclusive": "yellow"}
 
@@ -79,3 +81,44 @@ def show_walk(found: Walk) -> None:
     lines += [f"all of it:  harness {'audit' if first.step == 'weights' else 'check'} {found.case}"]
     lines += [f"while you mend it:  harness watch {found.case}"]
     console.print("\n".join(lines), markup=False)
+
+
+def watch_case(options: argparse.Namespace) -> int:
+    """`harness watch`: a look now and after every change; the exit status is that of the last look."""
+    from harness.cases.spec import find_cases
+    from harness.porting.watch import watch
+
+    repository = find_repository(Path.cwd())
+    find_cases(repository, options.case)
+
+    def show(found: Look) -> None:
+        if options.json:
+            print(json.dumps(found.to_dict()), flush=True)
+        else:
+            _show_look(found, options.case)
+
+    return watch(options.case, repository.root, show=show, once=options.once)
+
+
+def _show_look(found: Look, case: str) -> None:
+    """What a look found, in a few lines."""
+    print(f"{case}: {_headline(found)} ({found.seconds:.1f} s{', cold' if found.cold else ''})")
+    if found.error:
+        print(found.error)
+    elif found.first:
+        step = found.failing
+        print(f"  {step['detail']}")
+        if step["proved"]:
+            print(f"  proved: {step['proved']}")
+        for each in () if step["proved"] else step["usual"]:
+            print(f"  usual: {each}")
+    sys.stdout.flush()
+
+
+def _headline(found: Look) -> str:
+    if found.error:
+        return "could not be looked at"
+    passed = [step["step"] for step in found.walk["steps"] if step["status"] in ("ok", "registered")]
+    if not found.first:
+        return f"every step that applies passes: {', '.join(passed)}"
+    return f"{found.first}: {found.failing['status']}"
