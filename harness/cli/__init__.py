@@ -78,6 +78,14 @@ def _parser() -> argparse.ArgumentParser:
     auditing.add_argument("case", nargs="+", metavar="CASE", help="a case's name; * and ? as in file names")
     auditing.add_argument("--all", action="store_true", help="a line for every weight, also for those that are right")
 
+    beginning = _command(commands, "new-port", porting.new_port, "begin the case of a port: its file, names and a test")
+    beginning.add_argument("name", metavar="NAME", help="what the case is to be called")
+    beginning.add_argument("--reference", metavar="MODULE:FACTORY", help="what makes the original")
+    beginning.add_argument("--port", metavar="MODULE:FACTORY", help="what makes the port; it may take `reference`")
+    beginning.add_argument("--inputs", metavar="MODULE:FACTORY", help="what both are called with (default: guessed)")
+    beginning.add_argument("--from-hub", metavar="REPO", help="a small original, by the configuration of a hub's model")
+    beginning.add_argument("--force", action="store_true", help="write over files that are there")
+
     watching = _command(
         commands, "watch", porting.watch_case, "look again at the step that fails when a source file changes"
     )

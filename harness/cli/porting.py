@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.errors import SpecError
 from harness.settings import find_repository
 
 if TYPE_CHECKING:
+    from harness.porting.begun import Begun
     from harness.porting.steps import Step, Walk
     from harness.porting.watch import Look
 
@@ -122,3 +124,53 @@ def _headline(found: Look) -> str:
     if not found.first:
         return f"every step that applies passes: {', '.join(passed)}"
     return f"{found.first}: {found.failing['status']}"
+
+
+def new_port(options: argparse.Namespace) -> int:
+    """`harness new-port`: what was written, how the case stands, and what comes next."""
+    from harness import environment, files
+    from harness.cli.inspect import progress_of
+    from harness.porting.new_port import new_port as begin
+    from harness.porting.new_port import new_port_from_hub
+
+    environment.prepare(files.cache_folder() / "jax")
+    repository = find_repository(Path.cwd())
+    _refuse_missing(options)
+    further = {"port": options.port or "", "inputs": options.inputs or "", "force": options.force}
+    with progress_of(options.name, quiet=options.json) as progress:
+        if options.from_hub:
+            begun = new_port_from_hub(options.name, repository, options.from_hub, **further, progress=progress)
+        else:
+            begun = begin(options.name, repository, reference=options.reference, **further, progress=progress)
+    if options.json:
+        print(json.dumps(begun.to_dict(), indent=2))
+    else:
+        _show_begun(begun)
+    return begun.exit_status
+
+
+def _refuse_missing(options: argparse.Namespace) -> None:
+    """Raises SpecError where an option is missing or has no colon."""
+    for option in ("reference", "port", "inputs"):
+        value = getattr(options, option)
+        needed = not options.from_hub and option != "inputs"
+        module, _, function = (value or "").partition(":")
+        if (value or needed) and not (module and function):
+            got = repr(value) if value else "missing"
+            raise SpecError("harness new-port", f"--{option} is {got}", todo="Give it as MODULE:FACTORY.")
+    if options.from_hub and options.reference:
+        raise SpecError("harness new-port", "--reference and --from-hub are both given", todo="Give one of them.")
+
+
+def _show_begun(begun: Begun) -> None:
+    """The files, what is guessed, what the case says, and the next steps."""
+    print(f"{begun.name}: written")
+    for file in begun.files:
+        print(f"  {file}")
+    certain = len(begun.lines) - len(begun.guessed)
+    print(f"  {certain} lines certain, {len(begun.guessed)} guessed, {len(begun.open)} names open")
+    if begun.comparison is not None:
+        print("", begun.comparison, sep="\n")
+    else:
+        print("", f"{begun.name} could not be run: {begun.refused}", sep="\n")
+    print("", "next:", *(f"  {number}. {text}" for number, text in enumerate(begun.next, start=1)), sep="\n")
