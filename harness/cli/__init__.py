@@ -92,6 +92,9 @@ def _parser() -> argparse.ArgumentParser:
     watching.add_argument("case", metavar="CASE", help="a case's name")
     watching.add_argument("--once", action="store_true", help="look once, and do not wait for changes")
 
+    starting = _command(commands, "init", porting.init, "begin in a repository: settings, an example, a test, a CI job")
+    starting.add_argument("folder", nargs="?", type=Path, default=Path(), metavar="DIR", help="default: here")
+
     planting = _command(commands, "sensitivity", inspect.plant_faults, "plant faults: which would a case catch?")
     planting.add_argument("case", nargs="+", metavar="CASE", help="a case's name; * and ? as in file names")
 

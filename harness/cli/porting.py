@@ -174,3 +174,18 @@ def _show_begun(begun: Begun) -> None:
     else:
         print("", f"{begun.name} could not be run: {begun.refused}", sep="\n")
     print("", "next:", *(f"  {number}. {text}" for number, text in enumerate(begun.next, start=1)), sep="\n")
+
+
+def init(options: argparse.Namespace) -> int:
+    """`harness init`: what was written, what was there already, what is left to do."""
+    from harness.porting.init import init as begin
+
+    started = begin(options.folder)
+    if options.json:
+        print(json.dumps(started.to_dict(), indent=2))
+        return 0
+    for label, names in (("written", started.written), ("there already", started.kept)):
+        print(*(f"{label:<14} {name}" for name in names), sep="\n", end="\n" if names else "")
+    print(*started.todo, sep="\n", end="\n" if started.todo else "")
+    print("next: pytest, or harness check example; then harness new-port for a port of your own")
+    return 0
