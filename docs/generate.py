@@ -125,9 +125,10 @@ def pages() -> dict[str, str]:
 
 def write() -> None:
     """Make `docs/reference` what the code says."""
+    found = pages()
     if REFERENCE.exists():
         shutil.rmtree(REFERENCE)
-    for name, text in pages().items():
+    for name, text in found.items():
         (REFERENCE / name).parent.mkdir(parents=True, exist_ok=True)
         (REFERENCE / name).write_text(text, encoding="utf-8")
 

@@ -50,7 +50,10 @@ class Unmatched:
 
 @specification
 class Tokenizers:
-    """Two tokenizers that are compared beside the models, by `harness check --steps`: what makes either."""
+    """Two tokenizers that are compared beside the models, by `harness check --steps`.
+
+    reference, port: what makes either.
+    """
 
     reference: Factory
     port: Factory

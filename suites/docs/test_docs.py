@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("**/*.md")), ROOT / "reports/README.md"]
-FENCE = re.compile(r"(?:<!-- (?P<mark>[\w ]+) -->\n)?```(?P<language>\w+)\n(?P<text>.*?)```", re.DOTALL)
+FENCE = re.compile(r"(?:<!-- (?P<mark>[\w ,./-]+) -->\n)?```(?P<language>\w+)\n(?P<text>.*?)```", re.DOTALL)
 
 
 def blocks(language, *, marked=()):
@@ -91,7 +91,7 @@ def test_toml(text, tmp_path):
 
 def test_blocks_are_found_and_every_language_is_tested():
     languages = {match["language"] for document in DOCUMENTS for match in FENCE.finditer(document.read_text())}
-    assert {"bash", "python", "toml"} <= languages <= {"bash", "python", "toml", "text"}
+    assert {"bash", "python", "toml"} <= languages <= {"bash", "diff", "python", "toml", "text"}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
