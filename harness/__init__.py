@@ -23,21 +23,27 @@ if TYPE_CHECKING:
     from harness.parity.recording import trace
     from harness.parity.sensitivity import Sensitivity, sensitivity
     from harness.settings import Repository, find_repository
+    from harness.tokenizers.check import check_tokenizers
+    from harness.tokenizers.comparison import TokenizerComparison
+    from harness.tokenizers.group import Correction
     from harness.tolerance import Tolerance
 
 _HOMES = {
     "Case": "harness.cases.spec",
     "Comparison": "harness.parity.comparison",
+    "Correction": "harness.tokenizers.group",
     "Difference": "harness.parity.compare",
     "HarnessError": "harness.errors",
     "Repository": "harness.settings",
     "Sensitivity": "harness.parity.sensitivity",
+    "TokenizerComparison": "harness.tokenizers.comparison",
     "Tolerance": "harness.tolerance",
     "Verdict": "harness.parity.compare",
     "audit_case": "harness.parity.case",
     "case_sensitivity": "harness.parity.case",
     "check": "harness.parity.check",
     "check_case": "harness.parity.case",
+    "check_tokenizers": "harness.tokenizers.check",
     "compare_traces": "harness.parity.across",
     "find_cases": "harness.cases.spec",
     "find_repository": "harness.settings",
@@ -49,16 +55,19 @@ _HOMES = {
 __all__ = [
     "Case",
     "Comparison",
+    "Correction",
     "Difference",
     "HarnessError",
     "Repository",
     "Sensitivity",
+    "TokenizerComparison",
     "Tolerance",
     "Verdict",
     "audit_case",
     "case_sensitivity",
     "check",
     "check_case",
+    "check_tokenizers",
     "compare_traces",
     "find_cases",
     "find_repository",

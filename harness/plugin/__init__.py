@@ -12,12 +12,12 @@ import pytest
 from harness import environment, files
 from harness.plugin import isolate, options, recorder, resume, select, shard, summary
 from harness.plugin.fixtures import case, parity
-from harness.plugin.outcomes import answers, schedule, twins
+from harness.plugin.outcomes import answers, schedule, tokens, twins
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-__all__ = ["answers", "case", "parity", "schedule", "twins"]
+__all__ = ["answers", "case", "parity", "schedule", "tokens", "twins"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

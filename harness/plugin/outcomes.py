@@ -1,4 +1,4 @@
-"""The fixtures `schedule`, `twins` and `answers`: what checks of a scheduler, of twins, or of a sample found."""
+"""The fixtures `schedule`, `twins`, `answers` and `tokens`: what checks found that are no comparison of models."""
 
 from __future__ import annotations
 
@@ -61,6 +61,15 @@ def answers(request: pytest.FixtureRequest) -> Outcomes:
     """Record what original and port made of a sample; fail unless they agree or the register knows why not.
 
     `answers(outcome)` for one, `answers.all(outcomes)` for several: all are recorded before the test ends.
+    """
+    return Outcomes(request.node, find_repository(request.config.rootpath))
+
+
+@pytest.fixture
+def tokens(request: pytest.FixtureRequest) -> Outcomes:
+    """Record what a check of a pair of tokenizers found; fail unless it agrees or the register knows why not.
+
+    `tokens(outcome)` for one, `tokens.all(outcomes)` for several: all are recorded before the test ends.
     """
     return Outcomes(request.node, find_repository(request.config.rootpath))
 
