@@ -145,10 +145,7 @@ def _groups(both: Corrected, differences: Sequence[TokenDifference]) -> tuple[Gr
 
 
 def _shortest(both: Corrected, found: TokenDifference) -> TokenDifference:
-    def same(text: str) -> bool:
-        return bool(both.differs(text)) and (both.causes(text) or ()) == found.causes
-
-    text = shrink(found.text, same)
+    text = shrink(found.text, lambda text: both.due_to(text, found.causes))
     theirs = seen(both.reference, text)
     ours = seen(both.port, text, theirs)
     return TokenDifference(text, found.kind, aspects(text, theirs, ours), theirs, ours, found.causes)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Literal
 
-from harness.tokenizers.compare import aspects, seen
+from harness.tokenizers.compare import Seen, aspects, seen
 from harness.tokenizers.side import Side
 
 
@@ -33,6 +34,9 @@ class Corrected:
     port: Side
     corrections: Sequence[Correction]
     _made: dict[tuple[str, ...], tuple[Side, Side]] = field(default_factory=dict)
+    _known: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    _text: str | None = None
+    _theirs: dict[int, Seen] = field(default_factory=dict)
 
     def sides(self, names: Sequence[str]) -> tuple[Side, Side]:
         """Reference and port with those corrections."""
@@ -52,24 +56,44 @@ class Corrected:
     def differs(self, text: str, names: Sequence[str] = ()) -> tuple[str, ...]:
         """In which respects the text differs with those corrections."""
         reference, port = self.sides(names)
-        theirs = seen(reference, text)
+        theirs = self._seen(reference, text)
         return aspects(text, theirs, seen(port, text, theirs))
 
     def causes(self, text: str) -> tuple[str, ...] | None:
         """A set of corrections with which the text does not differ, and none of which can be left out, by their order.
 
-        None if neither all of them together nor any of them alone makes it agree.
+        Sets that explained other texts are tried first, the most frequent before others; then each alone; then all.
+        What is not needed of the first that does is left out. None if none of these makes the text agree.
         """
-        names = [each.name for each in self.corrections]
-        if not names:
+        every = tuple(each.name for each in self.corrections)
+        known = (names for names, _ in self._known.most_common())
+        tried = dict.fromkeys([*known, *((name,) for name in every), every])
+        names = next((names for names in tried if names and not self.differs(text, names)), None)
+        if names is None:
             return None
-        if self.differs(text, names):
-            return next(((name,) for name in names if not self.differs(text, (name,))), None)
         for name in reversed(names):
-            fewer = [each for each in names if each != name]
-            if not self.differs(text, fewer):
+            fewer = tuple(each for each in names if each != name)
+            if fewer and not self.differs(text, fewer):
                 names = fewer
-        return tuple(names)
+        self._known[names] += 1
+        return names
+
+    def due_to(self, text: str, names: tuple[str, ...]) -> bool:
+        """Whether the text differs, does not with those corrections, and does with fewer; of none: for no cause."""
+        if not self.differs(text):
+            return False
+        if not names:
+            return self.causes(text) is None
+        fewer = (tuple(each for each in names if each != name) for name in names)
+        return not self.differs(text, names) and all(self.differs(text, each) for each in fewer)
+
+    def _seen(self, reference: Side, text: str) -> Seen:
+        """What the reference makes of the text, asked once for each of its corrected forms."""
+        if self._text != text:
+            self._text, self._theirs = text, {}
+        if id(reference) not in self._theirs:
+            self._theirs[id(reference)] = seen(reference, text)
+        return self._theirs[id(reference)]
 
 
 def shape(text: str) -> str:
