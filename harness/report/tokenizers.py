@@ -95,7 +95,7 @@ def pair(result: Result, anchor: str, document: Mapping[str, Any], results: Sequ
 def share(group: Mapping[str, Any], texts: int) -> Share:
     """What the table says of the texts of one group: texts are escaped where they are written down."""
     shortest = group["shortest"]
-    answers = next(iter(shortest["answers"].values()), {})
+    answers: Mapping[str, Any] = next(iter(shortest["answers"].values()), {})
     return Share(
         name=str(group["name"]),
         texts=int(group["texts"]),
