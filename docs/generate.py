@@ -76,6 +76,13 @@ KINDS = (
         "correction",
     ),
     Kind(
+        "tokenizers",
+        "Pairs of tokenizers",
+        "fixtures/tokenizers/pairs/NAME.toml",
+        "harness.tokenizers.pairs:PairFile",
+        "tokenizers.md",
+    ),
+    Kind(
         "schedulers",
         "The table of samplers",
         "fixtures/schedulers/table.toml",

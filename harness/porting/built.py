@@ -23,10 +23,10 @@ from harness.porting.outline import PARTS, Outline
 from harness.porting.parts import outlined, part_at_fault
 from harness.porting.sources import hashes, weights_digest
 from harness.porting.steps import Progress, Status, Step
-from harness.porting.tokenized import check_tokenizers
 from harness.porting.usual import USUAL
 from harness.register import read_register, rows_for
 from harness.settings import Repository
+from harness.tokenizers.check import check_tokenizers
 
 LINES = {
     "loss and gradients": ("gradients", "train", "dropout"),

@@ -26,7 +26,8 @@ from harness.tokenizers.texts import Text, drawn, ordinary
 class Cause:
     """What is known to differ between sides of the file's pairs.
 
-    name: see `Correction`. correction: `module:function`, a `Side` -> the corrected `Side`. of: which side it corrects.
+    name: short, unique in the file. correction: `module:function`, a `Side` -> the corrected `Side`.
+    of: which side it corrects.
     examples: texts that show it, always among those compared. says: in a sentence what differs.
     """
 
@@ -39,10 +40,12 @@ class Cause:
 
 @specification
 class PairTable:
-    """Two tokenizers that should be the same. causes: names of those that are known to part them.
+    """Two tokenizers that should be the same.
 
+    name: short, unique. title: for people. reference, port: what makes either.
+    causes: names of those that are known to part them.
     alphabet: the signs of drawn texts are replaced by these, where the reference knows no others.
-    decode_every: texts are decoded only in every so many, where decoding takes long; why: the reason.
+    decode_every: one text in so many is decoded, where that takes long. why: the reason.
     """
 
     name: str
@@ -61,7 +64,11 @@ class PairTable:
 
 @specification
 class PairFile:
-    """Pairs of one original. artifacts: keyword of the factories -> name in artifacts.toml."""
+    """Pairs of one original.
+
+    original: the package that the reference comes from. artifacts: keyword of the factories -> name in artifacts.toml.
+    cause: what is known to part some of the pairs. pair: each two tokenizers.
+    """
 
     original: Original
     artifacts: Mapping[str, str] = field(default_factory=dict)
