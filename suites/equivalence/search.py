@@ -45,16 +45,15 @@ class DisagreementError(AssertionError):
 
 
 @st.composite
-def configurations(draw, family, run, known):
+def configurations(draw, heads, by_field):
     """A class and the values of some fields, in the table's order.
 
     The first to be drawn is the base: no field, the widest class. So Hypothesis leaves out what it can.
     """
-    by_field = choices(family, run, known)
     # What is drawn does not depend on the class, so that another may be tried with the same values.
     value = st.one_of([st.sampled_from(values) for values in by_field.values()]) if by_field else st.nothing()
     found = draw(st.lists(value, max_size=TOGETHER, unique_by=lambda choice: choice.name))
-    head = draw(st.sampled_from(heads_of(family)))
+    head = draw(st.sampled_from(heads))
     order = list(by_field)
     on_it = [choice for choice in found if not choice.heads or head.reference in choice.heads]
     return head, tuple(sorted(on_it, key=lambda choice: order.index(choice.name)))
@@ -63,10 +62,13 @@ def configurations(draw, family, run, known):
 def search(family, run, rows, *, examples, derandomize=True):
     """Draw `examples` configurations of the family; what the register's `rows` know of it is left out.
 
+    None where every class is known to diverge in this run as it stands.
     derandomize: the same examples every time; else by the seed that Hypothesis was given.
     """
-    known = known_checks(family, rows)
+    heads, by_field = heads_of(family, run, rows), choices(family, run, known_checks(family, rows))
     told, tried = {}, []
+    if not heads:
+        return None
 
     @settings(
         max_examples=examples,
@@ -76,7 +78,7 @@ def search(family, run, rows, *, examples, derandomize=True):
         phases=(Phase.generate, Phase.shrink),
         report_multiple_bugs=False,
     )
-    @given(configurations(family, run, known))
+    @given(configurations(heads, by_field))
     def agree(configuration):
         head, drawn = configuration
         key = head.reference, repr(drawn)

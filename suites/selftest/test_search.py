@@ -121,6 +121,20 @@ class TestWhatIsFound:
         assert searched.found.drawn == ()
         assert outcome_of(FAMILY, "forward", searched).reason == "the base itself: off by 0.5 of 2: logits"
 
+    def test_a_class_that_is_known_to_diverge_as_it_stands_is_not_drawn(self, planted):
+        called = planted(lambda settings: False)
+        search(FAMILY, "train", [row("toy.ToyForWords.train")], examples=60)
+        assert {reference for reference, _ in called} == {"ToyModel"}
+        called.clear()
+        search(FAMILY, "forward", [row("toy.ToyForWords.train"), row("toy.ToyForWords.decode")], examples=60)
+        assert {reference for reference, _ in called} == {"ToyModel", "ToyForWords"}
+        elsewhere = row("toy.ToyForWords.train", applies_to={"pytest": "<1"})
+        called.clear()
+        search(FAMILY, "train", [elsewhere], examples=60)
+        assert {reference for reference, _ in called} == {"ToyModel", "ToyForWords"}
+        known = [row("toy.ToyForWords.greedy"), row("toy.ToyModel.greedy")]
+        assert search(FAMILY, "generate", known, examples=20) is None
+
     def test_the_same_examples_come_every_time(self, planted):
         called = planted(lambda settings: False)
         search(FAMILY, "forward", (), examples=30)
