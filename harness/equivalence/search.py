@@ -57,6 +57,28 @@ AS_IT_STANDS: Mapping[str, tuple[str, ...]] = {
 """Run -> the claims that a class makes of it with no field set."""
 
 
+def known_together(family: Family, known: Collection[str]) -> tuple[frozenset[str], ...]:
+    """The settings of every known check that sets more than one thing: what has all of them shows that again."""
+    found = []
+    for varied, value in values_of(family):
+        if check_name(varied, value) in known and varied.settings:
+            found.append(told_apart(settings_of([Choice(varied.name, value, varied.settings)])))
+    return tuple(found)
+
+
+def told_apart(settings: Mapping[str, Any], before: str = "") -> frozenset[str]:
+    """Every setting with its value, those of tables inside too.
+
+    >>> sorted(told_apart({"a": 1, "part": {"width": 8}}))
+    ['a=1', 'part.width=8']
+    """
+    found: set[str] = set()
+    for name, value in settings.items():
+        inner = told_apart(value, f"{before}{name}.") if isinstance(value, Mapping) else {f"{before}{name}={value!r}"}
+        found |= inner
+    return frozenset(found)
+
+
 def heads_of(family: Family, run: str, rows: Iterable[Row]) -> tuple[Head, ...]:
     """The widest class first, then the others that a field is tried on; none that is known to diverge as it stands."""
     named = [name for varied in family.varied() for name in varied.heads]
@@ -66,6 +88,15 @@ def heads_of(family: Family, run: str, rows: Iterable[Row]) -> tuple[Head, ...]:
         for name in dict.fromkeys([family.head_of().reference, *named])
         if not any(f"{family.id}.{name}.{claim}" in known for claim in AS_IT_STANDS[run])
     )
+
+
+def inputs_of(family: Family, head: Head, run: str) -> str:
+    """What the class is called with in this run, where that is not its own.
+
+    A text is written from its beginning, as the fields of the table do that show there: where the decoder is given a
+    text that does not begin with decoder_start_token_id, PyTorch puts it before, and Flax does not.
+    """
+    return "text" if run == "generate" and (head.inputs or family.inputs) == "text to text" else ""
 
 
 def runs_of(family: Family) -> tuple[str, ...]:
@@ -104,6 +135,7 @@ def field_of(family: Family, head: Head, run: str, drawn: Sequence[Choice]) -> V
         run=run,  # type: ignore[arg-type]
         settings=_without(settings_of(drawn), last.name),
         heads=() if head.reference == family.head_of().reference else (head.reference,),
+        inputs=inputs_of(family, head, run),
     )
 
 
@@ -112,6 +144,8 @@ def pasted(varied: Varied) -> str:
     lines = ["[[field]]", f"name = {written(varied.name)}", f"values = {written(list(varied.values))}"]
     if varied.run != "forward":
         lines.append(f"run = {written(varied.run)}")
+    if varied.inputs:
+        lines.append(f"inputs = {written(varied.inputs)}")
     if varied.settings:
         lines.append(f"settings = {written(varied.settings)}")
     if varied.heads:

@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 
 from harness.equivalence import fields
 from harness.equivalence.family import Head
-from harness.equivalence.search import Choice, choices, disagreement, heads_of, known_checks, settings_of
+from harness.equivalence.search import (
+    Choice,
+    choices,
+    disagreement,
+    heads_of,
+    inputs_of,
+    known_checks,
+    known_together,
+    settings_of,
+    told_apart,
+)
 
 TOGETHER = 6
 """Fields set at once, at most and half as many on average: of many, one alone makes both sides refuse."""
@@ -65,7 +75,8 @@ def search(family, run, rows, *, examples, derandomize=True):
     None where every class is known to diverge in this run as it stands.
     derandomize: the same examples every time; else by the seed that Hypothesis was given.
     """
-    heads, by_field = heads_of(family, run, rows), choices(family, run, known_checks(family, rows))
+    known = known_checks(family, rows)
+    heads, by_field, together = heads_of(family, run, rows), choices(family, run, known), known_together(family, known)
     told, tried = {}, []
     if not heads:
         return None
@@ -82,8 +93,11 @@ def search(family, run, rows, *, examples, derandomize=True):
     def agree(configuration):
         head, drawn = configuration
         key = head.reference, repr(drawn)
+        made = settings_of(drawn)
+        if any(each <= told_apart(made) for each in together):
+            return
         if key not in told:
-            told[key] = fields.seen(family, head, settings_of(drawn), run=run)
+            told[key] = fields.seen(family, head, made, run=run, inputs=inputs_of(family, head, run))
             tried.append(told[key].line is not None)
         why = disagreement(told[key])
         if why:

@@ -1,13 +1,14 @@
 """The search over fields set together: what it draws, what it finds, how small, and how that is written down."""
 
 import tomllib
+from dataclasses import replace
 
 import pytest
 
 from harness.equivalence import fields
 from harness.equivalence.family import Family, Head, Varied
 from harness.equivalence.fields import Seen, Side
-from harness.equivalence.search import Choice, choices, field_of, known_checks, pasted, settings_of, written
+from harness.equivalence.search import Choice, choices, field_of, inputs_of, known_checks, pasted, settings_of, written
 from harness.parity.compare import Verdict
 from harness.parity.judge import Line
 from harness.reader import build
@@ -151,6 +152,24 @@ class TestWhatIsDrawn:
         assert search(FAMILY, "forward", rows, examples=200).found is None
         values = {settings["field_2"] for _, settings in called if "field_2" in settings}
         assert values == {2, "four"}
+
+    def test_what_the_register_knows_of_two_fields_together_is_left_out(self, planted):
+        family = replace(
+            FAMILY, fields={"a": (1, 2), "b": (1, 2)}, field=(Varied(name="a", values=(3,), settings={"b": 2}),)
+        )
+        called = planted(lambda settings: settings == {"a": 3, "b": 2})
+        assert search(family, "forward", (), examples=200).found.drawn
+        called.clear()
+        assert search(family, "forward", [row("toy.ToyModel.a=3, b=2")], examples=200).found is None
+        assert {"a": 3} not in [settings for _, settings in called]
+        assert {"a": 1, "b": 2} in [settings for _, settings in called]
+
+    def test_a_text_is_written_from_its_beginning(self):
+        family = replace(FAMILY, inputs="text to text")
+        assert inputs_of(family, family.head[0], "generate") == "text"
+        assert inputs_of(family, family.head[0], "forward") == ""
+        assert inputs_of(FAMILY, FAMILY.head[0], "generate") == ""
+        assert 'inputs = "text"' in pasted(field_of(family, family.head[0], "generate", [Choice("a", 1, {})]))
 
     @pytest.mark.parametrize("other", [
         row("toy.ToyModel.field_2=3", area="schedulers"), row("toy.ToyModel.field_2=3", applies_to={"pytest": "<1"}),
