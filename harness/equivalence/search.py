@@ -79,24 +79,29 @@ def told_apart(settings: Mapping[str, Any], before: str = "") -> frozenset[str]:
     return frozenset(found)
 
 
-def heads_of(family: Family, run: str, rows: Iterable[Row]) -> tuple[Head, ...]:
-    """The widest class first, then the others that a field is tried on; none that is known to diverge as it stands."""
+def heads_of(family: Family) -> tuple[Head, ...]:
+    """The widest class first, then the others that a field is tried on."""
     named = [name for varied in family.varied() for name in varied.heads]
+    return tuple(family.head_of(name) for name in dict.fromkeys([family.head_of().reference, *named]))
+
+
+def known_in(family: Family, head: Head, run: str, rows: Iterable[Row]) -> bool:
+    """Whether the register explains here a divergence of the class in this run: as it stands, or by a field of it."""
+    shown = [(varied, value) for varied, value in values_of(family) if varied.run == run != "forward"]
+    claims = {*AS_IT_STANDS[run], *(check_name(varied, value) for varied, value in shown)}
     known = {subject for row in rows if row.area == "equivalence" and applies(row) for subject in row.subjects}
-    return tuple(
-        family.head_of(name)
-        for name in dict.fromkeys([family.head_of().reference, *named])
-        if not any(f"{family.id}.{name}.{claim}" in known for claim in AS_IT_STANDS[run])
-    )
+    return any(f"{family.id}.{head.reference}.{claim}" in known for claim in claims)
 
 
 def inputs_of(family: Family, head: Head, run: str) -> str:
     """What the class is called with in this run, where that is not its own.
 
-    A text is written from its beginning, as the fields of the table do that show there: where the decoder is given a
-    text that does not begin with decoder_start_token_id, PyTorch puts it before, and Flax does not.
+    A decoder's text is written from its beginning, as the fields of the table do that show there: where it is given one
+    that does not begin with decoder_start_token_id, PyTorch puts that before, and Flax does not. A text that is
+    continued is padded on the left, as either library asks for.
     """
-    return "text" if run == "generate" and (head.inputs or family.inputs) == "text to text" else ""
+    instead = {"text to text": "text", "text": "left padded text"}
+    return instead.get(head.inputs or family.inputs, "") if run == "generate" else ""
 
 
 def runs_of(family: Family) -> tuple[str, ...]:

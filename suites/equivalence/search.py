@@ -16,6 +16,7 @@ from harness.equivalence.search import (
     heads_of,
     inputs_of,
     known_checks,
+    known_in,
     known_together,
     settings_of,
     told_apart,
@@ -69,14 +70,22 @@ def configurations(draw, heads, by_field):
     return head, tuple(sorted(on_it, key=lambda choice: order.index(choice.name)))
 
 
+def begins(family, head, run, rows):
+    """Whether a class with no field set is where a search may begin: it runs, and is not known to diverge."""
+    found = fields.seen(family, head, {}, run=run, inputs=inputs_of(family, head, run))
+    refused = found.reference.raised and found.port.raised
+    return not refused and not (disagreement(found) and known_in(family, head, run, rows))
+
+
 def search(family, run, rows, *, examples, derandomize=True):
     """Draw `examples` configurations of the family; what the register's `rows` know of it is left out.
 
-    None where every class is known to diverge in this run as it stands.
+    None where no class has this run as it stands, or the register knows that they diverge in it.
     derandomize: the same examples every time; else by the seed that Hypothesis was given.
     """
     known = known_checks(family, rows)
-    heads, by_field, together = heads_of(family, run, rows), choices(family, run, known), known_together(family, known)
+    by_field, together = choices(family, run, known), known_together(family, known)
+    heads = [head for head in heads_of(family) if begins(family, head, run, rows)]
     told, tried = {}, []
     if not heads:
         return None
