@@ -38,7 +38,7 @@ class Settings:
     """What a repository says of itself; every path is relative to its root.
 
     cases, conversions, register: folders of such files. artifacts: the file that pins them.
-    families: the folder of the table of twins. profiles: name -> a selection of suites.
+    families: the folder of the table of twins. tasks: of zero-shot tasks. profiles: name -> a selection of suites.
     sections: suite -> `module:function`, which makes the suite's own section of the report.
     allowed_skips: regular expressions of reasons for which a slow test may be skipped under `--strict-skips`.
     """
@@ -48,6 +48,7 @@ class Settings:
     conversions: str = "fixtures/conversions"
     register: str = "fixtures/register"
     families: str = "fixtures/equivalence/families"
+    tasks: str = "fixtures/zero_shot/tasks"
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     sections: Mapping[str, str] = field(default_factory=dict)
     allowed_skips: tuple[str, ...] = ()
@@ -85,6 +86,10 @@ class Repository:
     @property
     def families(self) -> Path:
         return self.root / self.settings.families
+
+    @property
+    def tasks(self) -> Path:
+        return self.root / self.settings.tasks
 
     def profile(self, name: str) -> Profile:
         """The profile called `name`.
