@@ -42,7 +42,9 @@ def keep(
     if found is not None:
         registered = found.registered(rows)
         shown = found.to_dict()
-        has_more = found.verdict.value != "agree" or any(shown.get(part) for part in ("outputs", "taps", "series"))
+        has_more = found.verdict.value != "agree" or any(
+            shown.get(part) for part in ("outputs", "taps", "series", "zero_shot")
+        )
         result |= {
             "verdict": found.verdict.value,
             "key": item_key(item),

@@ -15,17 +15,7 @@ from harness.zeroshot.family import Size, family
 from harness.zeroshot.lm_eval import agreement, read_samples
 from harness.zeroshot.paired import paired, sign_test
 from harness.zeroshot.scored import Scored
-
-
-def scores(*right: bool, start: int = 0) -> tuple[Scored, ...]:
-    """Scores of which those are right; the target is 0 and 1 by turns."""
-    found = []
-    for number, correct in enumerate(right, start=start):
-        target = number % 2
-        likely = target if correct else 1 - target
-        values = (-1.0, -2.0) if likely == 0 else (-2.0, -1.0)
-        found.append(Scored(str(number), target, values, (3, 3), (9, 10), (9, 10)))
-    return tuple(found)
+from suites.selftest.zero_shot_runs import scores
 
 
 class TestPaired:
