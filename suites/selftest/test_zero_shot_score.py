@@ -41,7 +41,7 @@ def test_scores_are_those_by_hand(way, batch):
 
 
 def test_a_tree_runs_every_beginning_once():
-    model = Toy()
+    model = Toy(context=None)
     planned = plan(model, Words(), TASK, way="tree")
     model.calls.clear()
     list(run(planned))
