@@ -73,9 +73,18 @@ class LanguageModel(Protocol):
         """The sha256 of its weights with their names, shapes and types, and of its configuration."""
         ...
 
+    def versions(self) -> dict[str, str]:
+        """Of the libraries that compute: other versions may give other scores."""
+        ...
+
     def describe(self) -> str:
         """The framework and class, for people."""
         ...
+
+
+def versions_of(*packages: str) -> dict[str, str]:
+    """Of those that are loaded."""
+    return {name: str(getattr(sys.modules[name], "__version__", "")) for name in packages if name in sys.modules}
 
 
 KINDS = (
@@ -106,9 +115,3 @@ def language_model(model: Any, *, place: str = "zero_shot") -> LanguageModel:
         f"no adapter takes an object of type {type(model).__module__}.{type(model).__qualname__} as a language model",
         todo="Give a causal language model of transformers, a pair (linen module, params), or an nnx.Module.",
     )
-
-
-def versions() -> dict[str, str]:
-    """Of the frameworks that are loaded: other versions may give other scores."""
-    names = ("torch", "transformers", "jax", "jaxlib", "flax", "tokenizers", "numpy")
-    return {name: str(getattr(sys.modules[name], "__version__", "")) for name in names if name in sys.modules}

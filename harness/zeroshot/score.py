@@ -93,27 +93,30 @@ def plan(
 
 def run(planned: Plan, *, progress: Progress | None = None) -> Iterator[Scored]:
     """The score of every example, in the order in which they are done."""
-    owner = [number for number, several in enumerate(planned.requests) for _ in several]
-    flat = [request for several in planned.requests for request in several]
-    found: dict[int, float] = {}
-    missing = [len(several) for several in planned.requests]
-    first = {number: place for place, number in reversed(list(enumerate(owner)))}
     done = 0
-    for rows, call in _calls(planned, flat):
-        totals = sums(rows, planned.model.log_probabilities(call))
-        found |= totals
-        finished = []
-        for request in totals:
-            missing[owner[request]] -= 1
-            if missing[owner[request]] == 0:
-                finished.append(owner[request])
-        for number in finished:
-            several = planned.requests[number]
-            values = tuple(found.pop(first[number] + option) for option in range(len(several)))
-            yield _scored(planned.examples[number], several, values)
-        done += len(finished)
+    for several in batches(planned):
+        yield from several
+        done += len(several)
         if progress:
             progress(done, len(planned.examples))
+
+
+def batches(planned: Plan) -> Iterator[list[Scored]]:
+    """The scores of the examples that each call has finished."""
+    owners = [(number, option) for number, several in enumerate(planned.requests) for option in range(len(several))]
+    flat = [request for several in planned.requests for request in several]
+    found: dict[int, dict[int, float]] = {}
+    for rows, call in _calls(planned, flat):
+        finished = []
+        for request, value in sums(rows, planned.model.log_probabilities(call)).items():
+            number, option = owners[request]
+            values = found.setdefault(number, {})
+            values[option] = value
+            if len(values) == len(planned.requests[number]):
+                ordered = tuple(value for _, value in sorted(found.pop(number).items()))
+                finished.append(_scored(planned.examples[number], planned.requests[number], ordered))
+        if finished:
+            yield finished
 
 
 def _calls(planned: Plan, requests: Sequence[Request]) -> Iterator[tuple[list[Row], Any]]:

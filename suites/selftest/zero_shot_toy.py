@@ -30,7 +30,10 @@ class Toy:
         return found[rows.row, rows.column, rows.token]
 
     def fingerprint(self):
-        return f"toy {self.change}"
+        return f"toy {self.change and self.change.__name__}"
+
+    def versions(self):
+        return {}
 
     def describe(self):
         return "a toy"

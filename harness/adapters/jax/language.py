@@ -14,7 +14,7 @@ import numpy as np
 
 from harness.adapters.choose import adapt
 from harness.adapters.jax.program import Program, arrays_of
-from harness.adapters.language import Rows, Way
+from harness.adapters.language import Rows, Way, versions_of
 from harness.adapters.protocols import Array
 from harness.errors import RunError
 
@@ -62,6 +62,9 @@ class JaxLanguage:
             digest.update(f"{name} {array.shape} {array.dtype}".encode())
             digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
         return digest.hexdigest()
+
+    def versions(self) -> dict[str, str]:
+        return versions_of("jax", "jaxlib", "flax", "transformers")
 
     def describe(self) -> str:
         return self.name

@@ -15,7 +15,7 @@ import torch
 from torch.nn import functional
 
 from harness.adapters.calling import argument_names
-from harness.adapters.language import Rows, Way
+from harness.adapters.language import Rows, Way, versions_of
 from harness.adapters.protocols import Array
 from harness.adapters.pytorch.session import inference
 from harness.errors import RunError
@@ -67,6 +67,9 @@ class TorchLanguage:
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
         return digest.hexdigest()
+
+    def versions(self) -> dict[str, str]:
+        return versions_of("torch", type(self.model).__module__.partition(".")[0])
 
     def describe(self) -> str:
         return f"PyTorch {type(self.model).__name__}"
