@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.zeroshot.size import short
+
 HEIGHT = 280
 TOP, BOTTOM = 14.0, 244.0
 """Where the axis of the accuracy begins and ends, in pixels; below it the sizes."""
@@ -93,18 +95,6 @@ def scaling(family: Mapping[str, Any]) -> Scaling | None:
     ticks = tuple(Tick(y(least + step / 10), f"{least + step / 10:.0%}") for step in range(count + 1))
     trend = str(family.get("trend", ""))
     return Scaling(str(family.get("task", "")), trend, trend.startswith("inverse"), points, path, ticks)
-
-
-def short(number: float) -> str:
-    """The number to three digits with its unit.
-
-    >>> short(134515008), short(2.69e8), short(950)
-    ('135M', '269M', '950')
-    """
-    for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= size * 0.9995:
-            return f"{number / size:.3g}{unit}"
-    return f"{number:.3g}"
 
 
 def _members(values: Any) -> Iterator[dict[str, Any]]:

@@ -10,21 +10,10 @@ from harness.errors import SpecError
 from harness.zeroshot.accuracy import Accuracy, Normalisation, accuracy
 from harness.zeroshot.paired import Paired, paired
 from harness.zeroshot.scored import Scored
+from harness.zeroshot.size import Size
 
 LIKELY = 0.05
 """Below this p a difference between the smallest and the largest is called one: the convention of the field."""
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """parameters: each counted once, also where it is tied. flops: of a token going forward, in multiply and add.
-
-    flops is 2 a weight that multiplies (Kaplan et al. 2020, arXiv:2001.08361, section 2.1), attention over the
-    context left out: small for the short texts of such tasks.
-    """
-
-    parameters: int
-    flops: float
 
 
 @dataclass(frozen=True, slots=True)

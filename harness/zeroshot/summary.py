@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,6 +13,9 @@ from harness.zeroshot.example import Example
 from harness.zeroshot.examples import LeftOut
 from harness.zeroshot.scored import Scored
 from harness.zeroshot.task import Task
+
+LABEL = 12
+"""Columns of a label."""
 
 OCCUPATION = "occupation"
 """The column by which decisions are counted."""
@@ -61,16 +65,24 @@ class Summary:
         found = self.accuracy
         low, high = found.interval
         others = ", ".join(f"{each.normalisation} {each.accuracy:.1%}" for each in self.accuracies)
-        lines = [
-            f"{self.task}: {self.title}",
-            f"  model       {self.model}",
-            f"  accuracy    {found.accuracy:.2%} ± {found.standard_error:.2%} ({found.right} of {found.examples})",
-            f"  interval    {low:.2%} to {high:.2%} (Wilson, 95 %)",
-            f"  normalised  by {found.normalisation}; by each: {others}",
-            f"  left out    {len(self.left_out)} rows",
-            *(f"    {each.id:>9} {each.reason}" for each in self.left_out),
-        ]
-        return "\n".join([*lines, *(f"  warning     {each}" for each in self.warnings)])
+        share = f"{found.accuracy:.2%} ± {found.standard_error:.2%} ({found.right} of {found.examples})"
+        rows = (
+            row("task", self.title),
+            row("model", self.model),
+            row("accuracy", share),
+            row("interval", f"{low:.2%} to {high:.2%} (Wilson, 95 %)"),
+            row("normalised", f"by {found.normalisation}; by each: {others}"),
+            row("left out", f"{len(self.left_out)} rows"),
+            *(row("", f"{each.id}: {each.reason}") for each in self.left_out),
+            *(row("warning", each) for each in self.warnings),
+        )
+        return "\n".join((self.task, *rows))
+
+
+def row(label: str, text: str) -> str:
+    """The text beside its label, wrapped at 80 columns."""
+    begin, further = f"  {label:<{LABEL}}", " " * (LABEL + 2)
+    return textwrap.fill(text, 80, initial_indent=begin, subsequent_indent=further, break_on_hyphens=False)
 
 
 def summarise(

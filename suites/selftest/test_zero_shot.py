@@ -11,10 +11,11 @@ import pytest
 from harness.errors import SpecError
 from harness.zeroshot.accuracy import accuracy
 from harness.zeroshot.example import Example
-from harness.zeroshot.family import Size, family
+from harness.zeroshot.family import family
 from harness.zeroshot.lm_eval import agreement, read_samples
 from harness.zeroshot.paired import paired, sign_test
 from harness.zeroshot.scored import Scored
+from harness.zeroshot.size import Size
 from suites.selftest.zero_shot_runs import scores
 
 

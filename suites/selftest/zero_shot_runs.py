@@ -9,9 +9,10 @@ from typing import Any
 from harness.files import write_atomic
 from harness.zeroshot.accuracy import NORMALISATIONS, accuracy
 from harness.zeroshot.examples import LeftOut
-from harness.zeroshot.family import Size, family
+from harness.zeroshot.family import family
 from harness.zeroshot.outcome import Outcome
 from harness.zeroshot.scored import Scored
+from harness.zeroshot.size import Size
 from harness.zeroshot.summary import Group, Summary
 from suites.selftest.report_runs import write_run
 
