@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
 from harness.adapters.protocols import Array
-from harness.errors import BuildError
+from harness.errors import BuildError, MissingError
 
 Way = Literal["tree", "prefix", "plain"]
 """How requests are put to a model.
@@ -97,16 +99,20 @@ KINDS = (
 
 def language_model(model: Any, *, place: str = "zero_shot") -> LanguageModel:
     """`model` as a causal language model: one of transformers in PyTorch or Flax, a pair (linen module, params), an NNX
-    module, or any object that is a `LanguageModel` already.
+    module, the folder of a checkpoint (which PyTorch then runs), or any object that is a `LanguageModel` already.
 
     Raises:
-        BuildError: no adapter takes the object.
+        BuildError: no adapter takes the object, or the folder holds no such model.
+        MissingError: a package that is needed is not installed.
     """
+    if isinstance(model, (str, Path)):
+        loaded: LanguageModel = _module("harness.adapters.pytorch.language").load(Path(model))
+        return loaded
     subject = model[0] if isinstance(model, tuple) and model else model
     bases = {f"{base.__module__}.{base.__qualname__}" for base in type(subject).__mro__}
     for base, module in KINDS:
         if base in bases:
-            made: LanguageModel = import_module(module).language_model(model)
+            made: LanguageModel = _module(module).language_model(model)
             return made
     if isinstance(model, LanguageModel):
         return model
@@ -115,3 +121,11 @@ def language_model(model: Any, *, place: str = "zero_shot") -> LanguageModel:
         f"no adapter takes an object of type {type(model).__module__}.{type(model).__qualname__} as a language model",
         todo="Give a causal language model of transformers, a pair (linen module, params), or an nnx.Module.",
     )
+
+
+def _module(name: str) -> ModuleType:
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        problem = f"needs {error.name}, which is not installed"
+        raise MissingError("zero_shot", problem, todo=f"Install {error.name}.") from None

@@ -1,4 +1,5 @@
-"""The pytest plugin: options, markers, the fixtures `case`, `parity`, `schedule` and `twins`, and the record of a run.
+"""The pytest plugin: options, markers, the record of a run, and the fixtures `case`, `parity`, `schedule`, `twins`,
+`zero_shot`.
 
 It is loaded in every repository that installs the package, so it imports little until a test asks for more.
 """
@@ -13,11 +14,12 @@ from harness import environment, files
 from harness.plugin import isolate, options, recorder, resume, select, shard, summary
 from harness.plugin.fixtures import case, parity
 from harness.plugin.outcomes import schedule, twins
+from harness.plugin.zero_shot import zero_shot
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-__all__ = ["case", "parity", "schedule", "twins"]
+__all__ = ["case", "parity", "schedule", "twins", "zero_shot"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
