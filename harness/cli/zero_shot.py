@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.cli.inspect import progress_of
 from harness.errors import SpecError
 from harness.settings import Repository, find_repository
 
@@ -73,6 +74,7 @@ def _asked(options: argparse.Namespace, words: Sequence[str], repository: Reposi
     """Every model's answers to every task; a model is let go before the next is loaded."""
     from harness.zeroshot.answer import ask
     from harness.zeroshot.models import load_model
+    from harness.zeroshot.progress import bar
     from harness.zeroshot.task import find_tasks
 
     tasks = find_tasks(repository, *options.task) if words else []
@@ -80,12 +82,12 @@ def _asked(options: argparse.Namespace, words: Sequence[str], repository: Reposi
         tasks = [replace(task, limit=options.limit) for task in tasks]
     answers = []
     for word in words:
-        with _bar(f"load {word}", quiet=options.json) as (step, _):
+        with progress_of(f"load {word}", quiet=options.json) as step:
             named = load_model(word, repository, progress=step)
         for task in tasks:
             folder = options.output / re.sub(r"[^\w.-]+", "-", f"{task.name}.{named.name}")
-            with _bar(f"{named.name} on {task.name}", quiet=options.json) as (_, advance):
-                answers.append(ask(named, task, repository, folder=folder, progress=advance))
+            with nullcontext() if options.json else bar(f"{named.name}, {task.name}") as progress:
+                answers.append(ask(named, task, repository, folder=folder, progress=progress))
         del named
     return answers
 
@@ -141,7 +143,10 @@ def _publish(told: Told, options: argparse.Namespace) -> None:
 def _json(told: Told, options: argparse.Namespace) -> dict[str, Any]:
     return {
         "schema": 1,
-        "results": [answer.summary(options.normalisation).to_dict() for answer in told.answers],
+        "results": [
+            answer.summary(options.normalisation).to_dict() | {"way": answer.way, "notes": list(answer.notes)}
+            for answer in told.answers
+        ],
         "families": [each.to_dict() for each in told.families],
         "paired": [
             {"task": one.task.name, "first": one.model, "second": other.model, **asdict(found)}
@@ -160,6 +165,8 @@ def _show(told: Told, options: argparse.Namespace) -> None:
     console = Console(highlight=False, markup=False, soft_wrap=True)
     for answer in told.answers:
         console.print(str(answer.summary(options.normalisation)))
+        if answer.way:
+            console.print(row("asked", "; ".join((f"by {answer.way}", *answer.notes))))
     for family in told.families:
         _show_family(family, console)
     for one, other, found in told.paired:
@@ -189,15 +196,15 @@ def _show_family(family: Family, console: Console) -> None:
     for member in family.members:
         share, interval = member.accuracy.accuracy, member.accuracy.interval
         sizes = (short(member.size.parameters), short(member.size.flops))
-        table.add_row(member.name, *sizes, f"{share:.1%}", bar(share, *interval))
+        table.add_row(member.name, *sizes, f"{share:.1%}", drawn(share, *interval))
     console.print(table)
     console.print(row("trend", family.trend))
 
 
-def bar(share: float, low: float, high: float) -> str:
+def drawn(share: float, low: float, high: float) -> str:
     """The interval as dashes and the share as an o, between 0 and 100 %, of which the half is marked.
 
-    >>> bar(0.25, 0.1, 0.4)
+    >>> drawn(0.25, 0.1, 0.4)
     '  ----o---  :           '
     """
     places = ["-" if low <= (place + 0.5) / BAR <= high else " " for place in range(BAR)]
@@ -215,24 +222,3 @@ def _show_agreement(found: Agreement, console: Console) -> None:
     console.print(row("furthest", f"{found.error:.2g} of a log-likelihood{where}"))
     if found.theirs_alone or found.ours_alone:
         console.print(row("not met", f"{found.theirs_alone} samples there, {found.ours_alone} examples here"))
-
-
-@contextmanager
-def _bar(name: str, *, quiet: bool) -> Iterator[tuple[Callable[[str], None] | None, Callable[[int, int], None] | None]]:
-    """A progress bar on standard error with examples a second: what sets its text, and what sets how far it is."""
-    if quiet:
-        yield None, None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (BarColumn(bar_width=20), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
-    with Progress(TextColumn("{task.description}"), *columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(name, total=None, rate="")
-
-        def advance(done: int, total: int) -> None:
-            speed = progress.tasks[0].speed
-            rate = f"{speed:.1f} examples/s" if speed else ""
-            progress.update(task, completed=done, total=total, rate=rate)
-
-        yield lambda text: progress.update(task, description=f"{name}: {text}"), advance

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from harness.zeroshot.accuracy import Normalisation
 from harness.zeroshot.example import Example
 from harness.zeroshot.examples import LeftOut, examples_of
 from harness.zeroshot.models import Named
+from harness.zeroshot.score import Progress
 from harness.zeroshot.scored import Scored
 from harness.zeroshot.size import Size
 from harness.zeroshot.summary import Summary, summarise
@@ -26,7 +26,7 @@ SCORES, ANSWER = "scores.jsonl", "answer.json"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a model answered. scored: of every example one, in the order in which they were done."""
+    """What a model answered. scored: of every example one. way: how it was asked; notes: what to know of that."""
 
     task: Task
     model: str
@@ -34,32 +34,28 @@ class Answer:
     examples: tuple[Example, ...]
     left_out: tuple[LeftOut, ...]
     scored: tuple[Scored, ...]
+    way: str = ""
+    notes: tuple[str, ...] = ()
 
     def summary(self, normalisation: Normalisation | None = None) -> Summary:
         """Accuracy and the rest, by the task's normalisation or another."""
         return summarise(self.task, self.model, self.examples, self.left_out, self.scored, normalisation=normalisation)
 
 
-def ask(
-    named: Named,
-    task: Task,
-    repository: Repository,
-    *,
-    folder: Path,
-    progress: Callable[[int, int], None] | None = None,
-) -> Answer:
-    """The model's scores of the task, kept in `folder`; what lies there of the same is not scored again.
+def ask(named: Named, task: Task, repository: Repository, *, folder: Path, progress: Progress | None = None) -> Answer:
+    """The model's scores of the task, also kept in `folder`; those of an earlier run are not made again.
 
     progress: told how many examples are scored, and of how many.
 
     Raises:
         SpecError: the task is wrong, or the model cannot take its examples.
     """
-    from harness.zeroshot.score import score
+    from harness.zeroshot.run import score_task
 
     examples, left_out = examples_of(task, repository)
-    scored = tuple(score(named.model, named.tokenizer, examples, progress=progress))
-    answer = Answer(task, named.name, named.size, examples, left_out, scored)
+    found = score_task(named.model, named.tokenizer, task.name, examples, progress=progress)
+    notes = (*(f"not by {each}" for each in found.refused), *found.about_way)
+    answer = Answer(task, named.name, named.size, examples, left_out, found.scored, found.way, notes)
     keep_answer(folder, answer)
     return answer
 
@@ -81,6 +77,8 @@ def read_answer(file: Path) -> Answer:
             examples=tuple(Example(**each | {"options": tuple(each["options"])}) for each in told["examples"]),
             left_out=tuple(LeftOut(**each) for each in told["left_out"]),
             scored=tuple(Scored.from_dict(line) for line in read_lines(file)),
+            way=told["way"],
+            notes=tuple(told["notes"]),
         )
     except OSError as error:
         raise RecordError(str(beside), f"cannot be read ({error.strerror})", todo=_WANTED) from None
@@ -96,6 +94,8 @@ def keep_answer(folder: Path, answer: Answer) -> Path:
         "schema": 1,
         "task": told | {"file": str(task.file), "data": asdict(task.data)},
         "model": answer.model,
+        "way": answer.way,
+        "notes": list(answer.notes),
         "size": asdict(answer.size) if answer.size else None,
         "left_out": [asdict(each) for each in answer.left_out],
         "examples": [asdict(each) for each in answer.examples],

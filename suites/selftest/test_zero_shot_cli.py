@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli import main
-from harness.cli.zero_shot import BAR, bar
+from harness.cli.zero_shot import BAR, drawn
 from harness.errors import RecordError, SpecError
 from harness.zeroshot.answer import Answer, keep_answer, read_answer
 from harness.zeroshot.example import Example
@@ -28,7 +28,7 @@ def answer(*right: bool, model: str = "small", parameters: int = 10) -> Answer:
     )
     task = Task(name="numbers", file=Path("numbers.toml"), title="Odd or even", data=Data(file="numbers.jsonl"))
     left = (LeftOut("90", "the two sentences are the same"),)
-    return Answer(task, model, Size(parameters, 2.0 * parameters), examples, left, scored)
+    return Answer(task, model, Size(parameters, 2.0 * parameters), examples, left, scored, "tree")
 
 
 def kept(folder: Path, *right: bool, model: str = "small", parameters: int = 10) -> str:
@@ -83,9 +83,9 @@ def test_several_models_are_a_family(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_the_bar_shows_interval_and_share() -> None:
-    assert len(bar(0.5, 0.4, 0.6)) == BAR
-    assert bar(0.0, 0.0, 0.1).startswith("o-")
-    assert bar(1.0, 0.9, 1.0).endswith("-o")
+    assert len(drawn(0.5, 0.4, 0.6)) == BAR
+    assert drawn(0.0, 0.0, 0.1).startswith("o-")
+    assert drawn(1.0, 0.9, 1.0).endswith("-o")
 
 
 def test_lm_evals_samples_decide_the_exit_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
