@@ -39,9 +39,10 @@ class Chosen:
 
 
 def choose_way(model: LanguageModel, requests: Sequence[Sequence[Request]], *, way: Way | None = None) -> Chosen:
-    """The quickest way whose scores are the model's plain ones, on the shortest and the longest example; or `way`.
+    """The quickest way whose scores are the model's plain ones; or `way`, if it is such a one.
 
-    requests: of each example, one for each option.
+    It is proved on the shortest and the longest example together, by the last branch of each, which stands behind
+    whatever it must not see. requests: of each example, one for each option.
 
     Raises:
         SpecError: the model has no such way.
@@ -52,12 +53,13 @@ def choose_way(model: LanguageModel, requests: Sequence[Sequence[Request]], *, w
         raise SpecError(f"way {way!r}", problem, todo="Leave the way out: the quickest is found.")
     ordered = sorted(requests, key=lambda example: max(len(each.tokens) for each in example))
     sample = [*ordered[0], *ordered[-1]]
-    wanted = _alone(model, sample)
+    last = [sample.index(max(example, key=lambda each: each.tokens)) for example in (ordered[0], ordered[-1])]
+    wanted = _alone(model, [sample[number] for number in last])
     refused: list[str] = []
     for each in (way,) if way else model.ways:
         try:
             found = _scores(model, sample, each, padding=PADDING)
-            error = max(abs(one - other) for one, other in zip(wanted, found, strict=True))
+            error = max(abs(one - found[number]) for one, number in zip(wanted, last, strict=True))
         except Exception as problem:  # whatever a model raises that was given a mask or cache it does not know
             refused.append(f"{each}: {type(problem).__name__}: {str(problem).splitlines()[0] if str(problem) else ''}")
             continue

@@ -21,8 +21,8 @@ from harness.adapters.protocols import Array
 from harness.adapters.pytorch.session import inference
 from harness.errors import BuildError, RunError
 
-CHUNK = 8192
-"""So many words of the vocabulary at a time: the logits of 512 tokens then take 16 MB, whatever the vocabulary."""
+CHUNK = 2048
+"""So many words of the vocabulary at a time: the logits of 512 tokens then take 4 MB, whatever the vocabulary."""
 
 
 @dataclass(slots=True)
@@ -85,10 +85,12 @@ class TorchLanguage:
     def _sparingly(self, rows: Rows, places: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
         """With the head on the places alone (of all rows laid end to end); which: the place of everything asked."""
         tokens = self._tensor(rows.token)
-        if self._linear is None:
-            self._linear = self._is_linear(*self._run(rows, places[:1], shown=1))
-        if self._linear:
-            return self._asked(self._run(rows, places, shown=0)[0], which, tokens)
+        if self._linear is not False:
+            hidden, logits = self._run(rows, places, shown=1 if self._linear is None else 0)
+            if self._linear is None:
+                self._linear = self._is_linear(hidden[:1], logits)
+            if self._linear:
+                return self._asked(hidden, which, tokens)
         _, logits = self._run(rows, places, shown=len(places))
         return torch.log_softmax(logits[0].float(), dim=-1)[which, tokens]
 
