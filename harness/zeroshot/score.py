@@ -13,7 +13,7 @@ from harness.errors import SpecError
 from harness.zeroshot.example import Example
 from harness.zeroshot.scored import Scored
 from harness.zeroshot.tokens import Bos, Request, requests_of
-from harness.zeroshot.trie import Row, call_of, rows_of, sums
+from harness.zeroshot.trie import Row, call_of, rows_of, size_of, sums
 from harness.zeroshot.way import Chosen, choose_way
 
 Progress = Callable[[int, int], None]
@@ -85,7 +85,7 @@ def plan(
     adapted, tokens = language_model(model), tokenizer_of(tokenizer)
     requests = requests_of(examples, tokens, bos=bos)
     _check_lengths(examples, requests, adapted)
-    chosen = choose_way(adapted, requests, way=way)
+    chosen = choose_way(adapted, requests, way=way, batch=batch)
     longest = max(len(each.tokens) for several in requests for each in several)
     length = _cheapest(requests, adapted.context) if chosen.way == "tree" else longest
     return Plan(adapted, tuple(examples), tuple(map(tuple, requests)), chosen, batch, length)
@@ -127,7 +127,7 @@ def _calls(planned: Plan, requests: Sequence[Request]) -> Iterator[tuple[list[Ro
         yield from _packed(requests, numbers, way=way, length=planned.length, batch=batch)
         return
     sized = sorted(numbers, key=lambda number: len(requests[number].tokens))
-    for length, group in groupby(sized, key=lambda number: _size(requests[number], compiles=compiles)):
+    for length, group in groupby(sized, key=lambda number: size_of(requests[number], compiles=compiles)):
         height = max(1, batch // length)
         rows = list(rows_of(requests, list(group), way=way, length=length))
         for start in range(0, len(rows), height):
@@ -147,12 +147,6 @@ def _packed(
             waiting = []
         waiting.append(row)
     yield waiting, call_of(waiting, way=way)
-
-
-def _size(request: Request, *, compiles: bool) -> int:
-    """Requests of one size make one call: of nearly one length, or, where shapes are dear, up to a power of two."""
-    used = len(request.tokens) - 1
-    return 1 << max(4, (used - 1).bit_length()) if compiles else -8 * (-used // 8)
 
 
 def _cheapest(requests: Sequence[Sequence[Request]], context: int | None) -> int:

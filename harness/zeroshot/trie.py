@@ -96,6 +96,12 @@ def call_of(rows: Sequence[Row], *, way: Way, length: int = 0, height: int = 0) 
     return Rows(tokens, positions, valid, row_, column, token, seen, np.array(prefix, np.int64))
 
 
+def size_of(request: Request, *, compiles: bool) -> int:
+    """Requests of one size share plain calls: those of nearly one length, or, where shapes are dear, of half to all."""
+    used = len(request.tokens) - 1
+    return 1 << max(4, (used - 1).bit_length()) if compiles else -8 * (-used // 8)
+
+
 def sums(rows: Sequence[Row], found: Array) -> dict[int, float]:
     """What a call found of the rows, as the log-likelihood of each request by its number."""
     start, totals = 0, {}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from harness.adapters.language import LanguageModel, Way
 from harness.errors import RunError, SpecError
 from harness.zeroshot.tokens import Request
-from harness.zeroshot.trie import call_of, rows_of, sums
+from harness.zeroshot.trie import call_of, rows_of, size_of, sums
 
 TOLERANCE = 2e-4
 """Of a log-likelihood: what the order of float32 sums moves on SmolLM2-135M, measured 1.4e-4 over 782 of WinoBias."""
@@ -38,11 +38,14 @@ class Chosen:
         )
 
 
-def choose_way(model: LanguageModel, requests: Sequence[Sequence[Request]], *, way: Way | None = None) -> Chosen:
+def choose_way(
+    model: LanguageModel, requests: Sequence[Sequence[Request]], *, way: Way | None = None, batch: int = 1
+) -> Chosen:
     """The quickest way whose scores are the model's plain ones; or `way`, if it is such a one.
 
     It is proved on the shortest and the longest example together, by the last branch of each, which stands behind
-    whatever it must not see. requests: of each example, one for each option.
+    whatever it must not see. requests: of each example, one for each option. batch: tokens in a call, for a model that
+    compiles: its proof has the shape of the calls to come.
 
     Raises:
         SpecError: the model has no such way.
@@ -58,7 +61,7 @@ def choose_way(model: LanguageModel, requests: Sequence[Sequence[Request]], *, w
     refused: list[str] = []
     for each in (way,) if way else model.ways:
         try:
-            found = _scores(model, sample, each, padding=PADDING)
+            found = _scores(model, sample, each, padding=PADDING, batch=batch)
             error = max(abs(one - found[number]) for one, number in zip(wanted, last, strict=True))
         except Exception as problem:  # whatever a model raises that was given a mask or cache it does not know
             refused.append(f"{each}: {type(problem).__name__}: {str(problem).splitlines()[0] if str(problem) else ''}")
@@ -82,11 +85,17 @@ def _alone(model: LanguageModel, requests: Sequence[Request]) -> list[float]:
     return found
 
 
-def _scores(model: LanguageModel, requests: Sequence[Request], way: Way, *, padding: int) -> list[float]:
+def _scores(
+    model: LanguageModel, requests: Sequence[Request], way: Way, *, padding: int, batch: int = 1
+) -> list[float]:
     """The log-likelihoods, all in one call."""
     whole = sum(len(each.tokens) for each in requests)
     rows = list(rows_of(requests, range(len(requests)), way=way, length=whole))
     longest = max(len(row.tokens) for row in rows)
-    found = model.log_probabilities(call_of(rows, way=way, length=longest + padding if padding else 0))
+    length, height = longest + padding if padding else 0, 0
+    if padding and model.compiles:
+        length = max(size_of(each, compiles=True) for each in requests)
+        height = max(1, batch // length)
+    found = model.log_probabilities(call_of(rows, way=way, length=length, height=height))
     by_number = sums(rows, found)
     return [by_number[number] for number in range(len(requests))]
