@@ -106,8 +106,7 @@ def language_model(model: Any, *, place: str = "zero_shot") -> LanguageModel:
         MissingError: a package that is needed is not installed.
     """
     if isinstance(model, (str, Path)):
-        loaded: LanguageModel = _module("harness.adapters.pytorch.language").load(Path(model))
-        return loaded
+        model = _module("harness.adapters.transformers.causal").load(Path(model))
     subject = model[0] if isinstance(model, tuple) and model else model
     bases = {f"{base.__module__}.{base.__qualname__}" for base in type(subject).__mro__}
     for base, module in KINDS:

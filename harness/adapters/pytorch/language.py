@@ -8,7 +8,6 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from harness.adapters.calling import argument_names
 from harness.adapters.language import Rows, Way, versions_of
 from harness.adapters.protocols import Array
 from harness.adapters.pytorch.session import inference
-from harness.errors import BuildError, RunError
+from harness.errors import RunError
 
 CHUNK = 2048
 """So many words of the vocabulary at a time: the logits of 512 tokens then take 4 MB, whatever the vocabulary."""
@@ -198,28 +197,6 @@ def _logits(result: Any) -> torch.Tensor:
         problem = f"returned {type(result).__name__} without logits"
         raise RunError("language model", problem, todo="Give a model with a language modelling head.")
     return logits
-
-
-def load(folder: Path) -> TorchLanguage:
-    """The causal language model that `save_pretrained` wrote into the folder, in the type of its weights.
-
-    Its own class alone is imported, and the weights are mapped from the file, not copied.
-
-    Raises:
-        BuildError: there is no such model, or its class is not one of transformers.
-    """
-    import transformers
-
-    file = folder / "config.json"
-    if not file.is_file():
-        raise BuildError(str(file), "is not there", todo="Name a folder that `save_pretrained` wrote.")
-    (name, *_) = json.loads(file.read_text(encoding="utf-8")).get("architectures") or [""]
-    kind = getattr(transformers, name, None) if name else None
-    if kind is None:
-        problem = f"architectures names {name!r}, which transformers {transformers.__version__} does not have"
-        raise BuildError(str(file), problem, todo="Load the model yourself, and give it instead of the folder.")
-    model = kind.from_pretrained(folder, local_files_only=True, use_safetensors=True, dtype="auto")
-    return TorchLanguage(model.eval())
 
 
 def _numpy(values: torch.Tensor) -> Array:
