@@ -19,7 +19,7 @@ PADDING = 3
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """way: how requests are put. error: the largest difference of a log-likelihood to that of the request alone.
+    """way: how requests are put. error: the difference of a log-likelihood to that of the text alone.
 
     refused: in a sentence each, the quicker ways that were not taken, and why.
     """
@@ -43,9 +43,11 @@ def choose_way(
 ) -> Chosen:
     """The quickest way whose scores are the model's plain ones; or `way`, if it is such a one.
 
-    It is proved on the shortest and the longest example together, by the last branch of each, which stands behind
-    whatever it must not see. requests: of each example, one for each option. batch: tokens in a call, for a model that
-    compiles: its proof has the shape of the calls to come.
+    It is proved on the shortest and the longest example together, padded, by the longest's last branch, which stands
+    behind what it must not see, against that one text alone.
+
+    requests: of each example, one for each option. batch: tokens in a call, for a model that compiles: its proof has
+    the shape of the calls to come.
 
     Raises:
         SpecError: the model has no such way.
@@ -56,13 +58,13 @@ def choose_way(
         raise SpecError(f"way {way!r}", problem, todo="Leave the way out: the quickest is found.")
     ordered = sorted(requests, key=lambda example: max(len(each.tokens) for each in example))
     sample = [*ordered[0], *ordered[-1]]
-    last = [sample.index(max(example, key=lambda each: each.tokens)) for example in (ordered[0], ordered[-1])]
-    wanted = _alone(model, [sample[number] for number in last])
+    last = sample.index(max(ordered[-1], key=lambda each: each.tokens))
+    (wanted,) = _scores(model, [sample[last]], "plain")
     refused: list[str] = []
     for each in (way,) if way else model.ways:
         try:
             found = _scores(model, sample, each, padding=PADDING, batch=batch)
-            error = max(abs(one - found[number]) for one, number in zip(wanted, last, strict=True))
+            error = abs(wanted - found[last])
         except Exception as problem:  # whatever a model raises that was given a mask or cache it does not know
             refused.append(f"{each}: {type(problem).__name__}: {str(problem).splitlines()[0] if str(problem) else ''}")
             continue
@@ -74,19 +76,8 @@ def choose_way(
     )
 
 
-def _alone(model: LanguageModel, requests: Sequence[Request]) -> list[float]:
-    """The log-likelihoods without any padding: in a call stand requests of one length alone."""
-    found = [0.0] * len(requests)
-    for length in {len(each.tokens) for each in requests}:
-        numbers = [number for number, each in enumerate(requests) if len(each.tokens) == length]
-        values = _scores(model, [requests[number] for number in numbers], "plain", padding=0)
-        for number, value in zip(numbers, values, strict=True):
-            found[number] = value
-    return found
-
-
 def _scores(
-    model: LanguageModel, requests: Sequence[Request], way: Way, *, padding: int, batch: int = 1
+    model: LanguageModel, requests: Sequence[Request], way: Way, *, padding: int = 0, batch: int = 1
 ) -> list[float]:
     """The log-likelihoods, all in one call."""
     whole = sum(len(each.tokens) for each in requests)
