@@ -62,8 +62,12 @@ def _parser() -> argparse.ArgumentParser:
     profile.add_argument("-v", "--verbose", action="store_true", help="show pytest's own output")
     profile.add_argument("pytest_arguments", nargs="*", metavar="-- ARGUMENT", help="further arguments for pytest")
 
-    listing = _command(commands, "list", inspect.list_everything, "list cases, profiles, artifacts and the register")
-    listing.add_argument("kind", nargs="?", choices=["cases", "profiles", "artifacts", "register"], help="only these")
+    listing = _command(
+        commands, "list", inspect.list_everything, "list cases, profiles, artifacts, tasks and the register"
+    )
+    listing.add_argument(
+        "kind", nargs="?", choices=["cases", "profiles", "artifacts", "tasks", "register"], help="only these"
+    )
 
     check = _command(commands, "check", inspect.check_cases, "check cases here and now, without pytest")
     check.add_argument("case", nargs="+", metavar="CASE", help="a case's name; * and ? as in file names")

@@ -99,6 +99,11 @@ def test_lm_evals_samples_decide_the_exit_status(tmp_path: Path, capsys: pytest.
     assert "1 of 2 the same" in capsys.readouterr().out
 
 
+def test_the_tasks_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "tasks", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["tasks"]["occupations"].startswith("60 sentences")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
