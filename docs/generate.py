@@ -61,6 +61,14 @@ KINDS = (
     Kind("settings", "The settings", "pyproject.toml", "harness.settings:Settings", "cases.md", "tool.harness"),
     Kind("names", "Names for two traces", "compare --mapping FILE.toml", "harness.cli.across:Names", "traces.md"),
     Kind(
+        "task",
+        "A zero-shot task",
+        "fixtures/zero_shot/tasks/NAME.toml",
+        "harness.zeroshot.task:Task",
+        "zero-shot.md",
+        absent=("name", "file"),
+    ),
+    Kind(
         "family",
         "A family of twins",
         "fixtures/equivalence/families/NAME.toml",

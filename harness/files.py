@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -106,13 +106,21 @@ def cache_folder() -> Path:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`, so that of two processes one waits for the other."""
-    from filelock import FileLock
+def locked(path: Path, *, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+    """Hold the lock file `path`, so that of two processes one waits for the other. waiting: called if it has to."""
+    from filelock import FileLock, Timeout
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path):
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0 if waiting else -1)
+    except Timeout:
+        (waiting or (lambda: None))()
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def _umask() -> int:

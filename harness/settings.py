@@ -38,7 +38,7 @@ class Settings:
     """What a repository says of itself; every path is relative to its root.
 
     cases, conversions, register: folders of such files. artifacts: the file that pins them.
-    families: the folder of the table of twins. tokenizers: that of pairs of tokenizers.
+    families: the folder of the table of twins. tokenizers: that of pairs of tokenizers. tasks: that of zero-shot tasks.
     profiles: name -> a selection of suites.
     sections: suite -> `module:function`, which makes the suite's own section of the report.
     allowed_skips: regular expressions of reasons for which a slow test may be skipped under `--strict-skips`.
@@ -50,6 +50,7 @@ class Settings:
     register: str = "fixtures/register"
     families: str = "fixtures/equivalence/families"
     tokenizers: str = "fixtures/tokenizers/pairs"
+    tasks: str = "fixtures/zero_shot/tasks"
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     sections: Mapping[str, str] = field(default_factory=dict)
     allowed_skips: tuple[str, ...] = ()
@@ -91,6 +92,10 @@ class Repository:
     @property
     def tokenizers(self) -> Path:
         return self.root / self.settings.tokenizers
+
+    @property
+    def tasks(self) -> Path:
+        return self.root / self.settings.tasks
 
     def profile(self, name: str) -> Profile:
         """The profile called `name`.

@@ -1,4 +1,7 @@
-"""A stand-in for the Hugging Face Hub on this machine: what its clients ask to put models there and fetch them."""
+"""A stand-in for the Hugging Face Hub on this machine: what its clients ask to put models there and to fetch them.
+
+Of a data set it answers what the package datasets asks to read it, of a model card what proposes a change of it.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +24,14 @@ LARGE = (".safetensors", ".bin", ".msgpack", ".h5", ".pt")
 
 @dataclass(slots=True)
 class Repository:
-    """commits: from old to new, the id of each and its files. private: fetched with the token alone."""
+    """commits: from old to new, the id of each and its files. private: fetched with the token alone.
+
+    proposed: what would be its files, of each pull request.
+    """
 
     commits: list[tuple[str, Mapping[str, bytes]]] = field(default_factory=list)
     private: bool = False
+    proposed: list[Mapping[str, bytes]] = field(default_factory=list)
 
     def commit(self, files: Mapping[str, bytes]) -> str:
         """The id of a new commit with these files, which is made of them and of the one before."""
@@ -44,7 +51,7 @@ class Repository:
 class Hub:
     """A server at `endpoint` while open. It holds what it is given in memory.
 
-    repositories: `owner/name` -> what it holds. asked: every request, `METHOD path`.
+    repositories: `owner/name`, or `datasets/owner/name` -> what it holds. asked: every request, `METHOD path`.
     fault: what it does wrong with files whose name ends as in `LARGE`: breaks off in the middle, answers 500, gives
     the files of the commit before and says that they are of the one asked for, or changes a byte.
     """
@@ -102,6 +109,8 @@ class _Answers(BaseHTTPRequestHandler):
                 return self._create(json.loads(body))
             case ["api", "models", owner, name, *rest]:
                 return self._api(f"{owner}/{name}", rest, body)
+            case ["api", "datasets", owner, name, *rest]:
+                return self._api(f"datasets/{owner}/{name}", rest, body)
             case [owner, name, "info", "lfs", "objects", "batch"] if name.endswith(".git"):
                 return self._batch(json.loads(body))
             case ["blobs", oid] if self.command == "PUT":
@@ -109,6 +118,8 @@ class _Answers(BaseHTTPRequestHandler):
                     return self._send(400, {"error": "the bytes are not those of the name"})
                 self.hub.blobs[oid] = body
                 return self._send(200, {})
+            case ["datasets", owner, name, "resolve", revision, *file]:
+                return self._file(f"datasets/{owner}/{name}", revision, "/".join(file))
             case [owner, name, "resolve", revision, *file]:
                 return self._file(f"{owner}/{name}", revision, "/".join(file))
         return self._send(404, {"error": f"the stand-in does not know {path}"})
@@ -166,9 +177,15 @@ class _Answers(BaseHTTPRequestHandler):
                 files[value["path"]] = self.hub.blobs[value["oid"]]
             elif told["key"] == "deletedFile":
                 files.pop(value["path"], None)
-        oid = held.commit(files)
-        url = f"{self.hub.endpoint}/{name}/commit/{oid}"
-        return self._send(200, {"commitUrl": url, "commitOid": oid, "hookOutput": "", "success": True})
+        told = {"hookOutput": "", "success": True}
+        if "create_pr=1" in urlsplit(self.path).query:
+            held.proposed.append(files)
+            told["pullRequestUrl"] = f"{self.hub.endpoint}/{name}/discussions/{len(held.proposed)}"
+            oid = _sha1(repr(sorted(files.items())).encode())
+        else:
+            oid = held.commit(files)
+        told |= {"commitUrl": f"{self.hub.endpoint}/{name}/commit/{oid}", "commitOid": oid}
+        return self._send(200, told)
 
     def _batch(self, asked: Mapping[str, Any]) -> None:
         objects = [

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.cli import across, audit, inspect, merge, porting, repro, run, versions
+from harness.cli import across, audit, inspect, merge, porting, repro, run, versions, zero_shot
 from harness.errors import HarnessError
 
 EPILOG = """exit status:
@@ -62,8 +62,12 @@ def _parser() -> argparse.ArgumentParser:
     profile.add_argument("-v", "--verbose", action="store_true", help="show pytest's own output")
     profile.add_argument("pytest_arguments", nargs="*", metavar="-- ARGUMENT", help="further arguments for pytest")
 
-    listing = _command(commands, "list", inspect.list_everything, "list cases, profiles, artifacts and the register")
-    listing.add_argument("kind", nargs="?", choices=["cases", "profiles", "artifacts", "register"], help="only these")
+    listing = _command(
+        commands, "list", inspect.list_everything, "list cases, profiles, artifacts, tasks and the register"
+    )
+    listing.add_argument(
+        "kind", nargs="?", choices=["cases", "profiles", "artifacts", "tasks", "register"], help="only these"
+    )
 
     check = _command(commands, "check", inspect.check_cases, "check cases here and now, without pytest")
     check.add_argument("case", nargs="+", metavar="CASE", help="a case's name; * and ? as in file names")
@@ -133,6 +137,30 @@ def _parser() -> argparse.ArgumentParser:
     known.add_argument("folder", nargs="?", type=Path, metavar="DIR", help="also what the run in this folder found")
     known.add_argument("--markdown", metavar="ID", help="the text of an issue for the project whose port diverges")
     known.add_argument("--repro", type=Path, metavar="DIR", help="with a repro that was written before")
+
+    asking = _command(
+        commands, "zero-shot", zero_shot.zero_shot, "score a model on a task, or read scores again, and compare"
+    )
+    asking.add_argument("task", nargs="*", metavar="TASK", help="a task's name (* and ? as in file names) or TOML file")
+    asking.add_argument(
+        "--model", action="append", default=[], metavar="MODEL", help="CASE, CASE:port or a folder; several: a family"
+    )
+    asking.add_argument(
+        "--from", dest="scores", type=Path, action="append", default=[], metavar="FILE", help="scores.jsonl of a run"
+    )
+    asking.add_argument(
+        "--normalisation", choices=["sum", "token", "character", "byte"], help="default: what the task says"
+    )
+    asking.add_argument("--limit", type=int, default=0, metavar="N", help="the first N examples (default: all)")
+    asking.add_argument(
+        "--against", action="append", default=[], metavar="MODEL", help="another model or scores.jsonl, paired"
+    )
+    asking.add_argument("--lm-eval", type=Path, metavar="FILE", help="samples_*.jsonl of lm-eval --log_samples")
+    asking.add_argument("--publish", metavar="REPO", help="show how the model card of OWNER/NAME would change")
+    asking.add_argument("--pull-request", action="store_true", help="with --publish: propose it on the Hub")
+    asking.add_argument(
+        "-o", "--output", type=Path, default=Path("reports/zero-shot"), metavar="DIR", help="default: reports/zero-shot"
+    )
 
     report = _command(commands, "report", inspect.rebuild_report, "write the report of a run, even of a killed one")
     report.add_argument("folder", type=Path, metavar="DIR", help="the run's folder")

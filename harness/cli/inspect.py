@@ -14,7 +14,13 @@ from harness.settings import Repository, find_repository
 def list_everything(options: argparse.Namespace) -> int:
     """`harness list`: what the repository holds."""
     repository = find_repository(Path.cwd())
-    readers = {"cases": _cases, "profiles": _profiles, "artifacts": _artifacts, "register": _register}
+    readers = {
+        "cases": _cases,
+        "profiles": _profiles,
+        "artifacts": _artifacts,
+        "tasks": _tasks,
+        "register": _register,
+    }
     found = {kind: read(repository) for kind, read in readers.items() if options.kind in (None, kind)}
     if options.json:
         print(json.dumps(found, indent=2))
@@ -115,6 +121,12 @@ def _artifacts(repository: Repository) -> dict[str, str]:
     if not repository.artifacts.exists():
         return {}
     return {name: artifact.title for name, artifact in read_artifacts(repository.artifacts).items()}
+
+
+def _tasks(repository: Repository) -> dict[str, str]:
+    from harness.zeroshot.task import find_tasks
+
+    return {task.name: task.title for task in find_tasks(repository, "*")}
 
 
 def _register(repository: Repository) -> dict[str, str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 RESULTS = pytest.StashKey[list[dict[str, Any]]]()
 """The results of a test, on the test's item until its report takes them along."""
 
-SHOWN = ("outputs", "taps", "series", "answers")
+SHOWN = ("outputs", "taps", "series", "answers", "zero_shot")
 """Parts of a result that need a file of its own, if it agrees too."""
 
 
@@ -37,8 +38,13 @@ def keep(
     check: str = "forward",
     rows: Sequence[Row] = (),
     error: HarnessError | None = None,
+    lines: Sequence[Mapping[str, Any]] = (),
+    figures: Mapping[str, Any] | None = None,
 ) -> None:
-    """Keep a result on the test's item: what was found, or the error that prevented it."""
+    """Keep a result on the test's item: what was found, or the error that prevented it.
+
+    lines: of a file of JSON lines beside the record. figures: beside those that `found` tells.
+    """
     from harness.plugin.resume import item_key
 
     result = blank_result(item.nodeid, name, title) | {"check": check, "repeat": repeat, "seconds": seconds}
@@ -51,12 +57,14 @@ def keep(
             "key": item_key(item),
             "reason": "; ".join(row.cause for row in rows) if registered else found.reason,
             "registered": list(registered),
-            "metrics": found.metrics() | {"peak_bytes": _peak_bytes()},
+            "metrics": found.metrics() | dict(figures or {}) | {"peak_bytes": _peak_bytes()},
         }
         # What agrees and has no arrays needs no file of its own: there may be a thousand of them.
         if has_more:
             told = {"check": check, "title": title, "repeat": repeat, "register": _register(registered, rows)}
             result["details"] = shown | told
+        if lines:
+            result["lines"] = list(lines)
     else:
         # Without a key it is tried again when the run is resumed: the network may be back.
         result |= {"reason": str(error)}
@@ -214,7 +222,10 @@ class Recorder:
         for result in results:
             details = result.pop("details", None)
             if details is not None:
-                result["files"] = [self._write_details(result, details)]
+                result["files"] = [self._write_beside(result, ".json", json.dumps(details, allow_nan=False))]
+            lines = [json.dumps(line, allow_nan=False) + "\n" for line in result.pop("lines", ())]
+            if lines:
+                result["files"] = [*result["files"], self._write_beside(result, ".jsonl", "".join(lines))]
             self.written.add(result["test"])
         self._append("results.jsonl", *results)
 
@@ -227,16 +238,14 @@ class Recorder:
         except RecordError as error:
             pytest.exit(f"harness: {error}", returncode=3)
 
-    def _write_details(self, result: dict[str, Any], details: dict[str, Any]) -> str:
-        import json
-
+    def _write_beside(self, result: dict[str, Any], suffix: str, text: str) -> str:
         stem = re.sub(r"[^\w.-]+", "-", f"{result['case']}.{result['check']}")[:100]
-        name, number = f"cases/{stem}.json", 1
+        name, number = f"cases/{stem}{suffix}", 1
         while name in self.taken:
             number += 1
-            name = f"cases/{stem}-{number}.json"
+            name = f"cases/{stem}-{number}{suffix}"
         self.taken.add(name)
-        write_atomic(self.folder / name, json.dumps(details, allow_nan=False))
+        write_atomic(self.folder / name, text)
         return name
 
     def _failed_without_result(self, test: str, check: str, reason: str) -> None:

@@ -80,8 +80,13 @@ def test_examples(text, pytester):
 
 @pytest.mark.parametrize("text", blocks("toml"))
 def test_toml(text, tmp_path):
-    """A case in the documents is read as a case is."""
+    """A case in the documents is read as a case is, a task as a task."""
     assert tomllib.loads(text)
+    if "[data]" in text:
+        from harness.zeroshot.task import read_task
+
+        (tmp_path / "example.toml").write_text(text)
+        read_task(tmp_path / "example.toml")
     if "[reference]" in text:
         from harness import read_case
 
