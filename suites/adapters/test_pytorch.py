@@ -163,3 +163,20 @@ def test_a_module_goes_to_the_gpu_and_comes_back(torch, net):
     found = harness.check(net, net, INPUTS, device="gpu")
     assert found.verdict is harness.Verdict.AGREE
     assert {parameter.device.type for parameter in net.parameters()} == {"cpu"}
+
+
+def test_texts_are_written_also_by_a_model_that_puts_out_its_states(torch):
+    pytest.importorskip("transformers")
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    from harness.adapters.protocols import Writing
+
+    inputs = {"input_ids": np.array([[3, 4, 5]])}
+    made = {"vocab_size": 20, "n_positions": 16, "n_embd": 8, "n_layer": 1, "n_head": 2, "pad_token_id": 0}
+    torch.manual_seed(0)
+    plain = GPT2LMHeadModel(GPT2Config(**made)).eval()
+    telling = GPT2LMHeadModel(GPT2Config(**made, output_hidden_states=True)).eval()
+    telling.load_state_dict(plain.state_dict())
+    one, other = (adapt(module).generate(inputs, Writing(4)) for module in (plain, telling))
+    assert one.shape == (1, 7)
+    assert np.array_equal(one, other)

@@ -293,7 +293,8 @@ class TorchModel:
         with inference(self.module, device=self.device, precision=self.precision) as device:
             tensors = {name: to_tensor(value, device) for name, value in inputs.items()}
             module: Any = self.module
-            return to_numpy(module.generate(**tensors, **how.options()))
+            written = module.generate(**tensors, **how.options())
+            return to_numpy(getattr(written, "sequences", written))  # with states or attentions it is a record
 
     def describe(self) -> str:
         return f"PyTorch {type(self.module).__name__}"
