@@ -134,7 +134,8 @@ def save(row: Row, families: Sequence[Family], folder: Path) -> Repro:
 def _bodies(subject: str, families: Sequence[Family], *, of_port: bool) -> tuple[Head, Sequence[str], Sequence[str]]:
     """The twins that the subject is about, and scripts for it: their texts, and the classes that they need.
 
-    The first that shows the fault is the one: what raises in float64 alone is shown by a reference that is made so.
+    The first that shows the fault is the one: what raises in float64 alone is shown by a reference that is made so, and
+    where the port's tuple has something else in a place, that is not lacking.
     of_port: the fault is in the port.
 
     Raises:
@@ -157,6 +158,8 @@ def _bodies(subject: str, families: Sequence[Family], *, of_port: bool) -> tuple
         if of_port:
             raise UnsupportedError("the reference raises before the port's fault could show")
         bodies.append(bodies[0].replace(".eval()", ".double().eval()"))
+    if shown.lacking:
+        bodies.append(written(replace(shown, output=shown.lacking, lacking="")))
     return head, bodies, [family.configuration, head.reference, head.port_name]
 
 
