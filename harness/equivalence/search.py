@@ -27,7 +27,7 @@ class Choice:
 def choices(family: Family, run: str, known: Collection[str]) -> dict[str, tuple[Choice, ...]]:
     """What may be drawn for these twins: field -> its values in the family's table.
 
-    run: forward, or train or generate: the fields that show there, beside those that show in every run.
+    run: forward, or train: the fields that show there, beside those that show in every run.
     known: names of checks that are left out, as are the values that want inputs of their own.
     """
     found: dict[str, tuple[Choice, ...]] = {}
@@ -52,7 +52,6 @@ def known_checks(family: Family, rows: Iterable[Row]) -> frozenset[str]:
 AS_IT_STANDS: Mapping[str, tuple[str, ...]] = {
     "forward": ("to_flax", "from_flax", "float64"),
     "train": ("train", "to_flax", "from_flax", "float64"),
-    "generate": ("greedy",),
 }
 """Run -> the claims that a class makes of it with no field set."""
 
@@ -93,20 +92,14 @@ def known_in(family: Family, head: Head, run: str, rows: Iterable[Row]) -> bool:
     return any(f"{family.id}.{head.reference}.{claim}" in known for claim in claims)
 
 
-def inputs_of(family: Family, head: Head, run: str) -> str:
-    """What the class is called with in this run, where that is not its own.
-
-    A decoder's text is written from its beginning, as the fields of the table do that show there: where it is given one
-    that does not begin with decoder_start_token_id, PyTorch puts that before, and Flax does not. A text that is
-    continued is padded on the left, as either library asks for.
-    """
-    instead = {"text to text": "text", "text": "left padded text"}
-    return instead.get(head.inputs or family.inputs, "") if run == "generate" else ""
-
-
 def runs_of(family: Family) -> tuple[str, ...]:
-    """The runs in which fields of the family show."""
-    return tuple(dict.fromkeys(["forward", *(varied.run for varied in family.varied())]))
+    """The runs in which fields of the family show and are searched.
+
+    Not what is written: token by token, two texts part for good at the first tie, and the libraries fill up what has
+    ended, and begin what a decoder is given, each in its own way. Those fields are tried one at a time.
+    """
+    runs = ("forward", *(varied.run for varied in family.varied()))
+    return tuple(run for run in dict.fromkeys(runs) if run != "generate")
 
 
 def settings_of(drawn: Sequence[Choice]) -> dict[str, Any]:
@@ -140,7 +133,6 @@ def field_of(family: Family, head: Head, run: str, drawn: Sequence[Choice]) -> V
         run=run,  # type: ignore[arg-type]
         settings=_without(settings_of(drawn), last.name),
         heads=() if head.reference == family.head_of().reference else (head.reference,),
-        inputs=inputs_of(family, head, run),
     )
 
 
@@ -149,8 +141,6 @@ def pasted(varied: Varied) -> str:
     lines = ["[[field]]", f"name = {written(varied.name)}", f"values = {written(list(varied.values))}"]
     if varied.run != "forward":
         lines.append(f"run = {written(varied.run)}")
-    if varied.inputs:
-        lines.append(f"inputs = {written(varied.inputs)}")
     if varied.settings:
         lines.append(f"settings = {written(varied.settings)}")
     if varied.heads:

@@ -14,7 +14,6 @@ from harness.equivalence.search import (
     choices,
     disagreement,
     heads_of,
-    inputs_of,
     known_checks,
     known_in,
     known_together,
@@ -72,7 +71,7 @@ def configurations(draw, heads, by_field):
 
 def begins(family, head, run, rows):
     """Whether a class with no field set is where a search may begin: it runs, and is not known to diverge."""
-    found = fields.seen(family, head, {}, run=run, inputs=inputs_of(family, head, run))
+    found = fields.seen(family, head, {}, run=run)
     refused = found.reference.raised and found.port.raised
     return not refused and not (disagreement(found) and known_in(family, head, run, rows))
 
@@ -106,7 +105,7 @@ def search(family, run, rows, *, examples, derandomize=True):
         if any(each <= told_apart(made) for each in together):
             return
         if key not in told:
-            told[key] = fields.seen(family, head, made, run=run, inputs=inputs_of(family, head, run))
+            told[key] = fields.seen(family, head, made, run=run)
             tried.append(told[key].line is not None)
         why = disagreement(told[key])
         if why:

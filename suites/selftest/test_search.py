@@ -8,7 +8,7 @@ import pytest
 from harness.equivalence import fields
 from harness.equivalence.family import Family, Head, Varied
 from harness.equivalence.fields import Seen, Side
-from harness.equivalence.search import Choice, choices, field_of, inputs_of, known_checks, pasted, settings_of, written
+from harness.equivalence.search import Choice, choices, field_of, known_checks, pasted, runs_of, settings_of, written
 from harness.parity.compare import Verdict
 from harness.parity.judge import Line
 from harness.reader import build
@@ -146,7 +146,7 @@ class TestWhatIsFound:
 
     def test_where_no_class_runs_as_it_stands_there_is_no_search(self, planted):
         planted(lambda settings: False, refused=lambda settings: not settings)
-        assert search(FAMILY, "generate", (), examples=20) is None
+        assert search(FAMILY, "train", (), examples=20) is None
 
     def test_the_same_examples_come_every_time(self, planted):
         called = planted(lambda settings: False)
@@ -176,12 +176,9 @@ class TestWhatIsDrawn:
         assert {"a": 3} not in [settings for _, settings in called]
         assert {"a": 1, "b": 2} in [settings for _, settings in called]
 
-    def test_a_text_is_written_from_its_beginning(self):
-        family = replace(FAMILY, inputs="text to text")
-        assert inputs_of(family, family.head[0], "generate") == "text"
-        assert inputs_of(family, family.head[0], "forward") == ""
-        assert inputs_of(FAMILY, FAMILY.head[0], "generate") == "left padded text"
-        assert 'inputs = "text"' in pasted(field_of(family, family.head[0], "generate", [Choice("a", 1, {})]))
+    def test_what_is_written_is_not_searched(self):
+        writes = Varied(name="eos_token_id", values=(5,), run="generate")
+        assert runs_of(replace(FAMILY, field=(*FAMILY.field, writes))) == ("forward", "train")
 
     @pytest.mark.parametrize("other", [
         row("toy.ToyModel.field_2=3", area="schedulers"), row("toy.ToyModel.field_2=3", applies_to={"pytest": "<1"}),
