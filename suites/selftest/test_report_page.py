@@ -207,7 +207,7 @@ class TestSections:
 
     def test_one_that_cannot_be_imported_is_told(self, tmp_path: Path) -> None:
         finish(sample(tmp_path), sections={"parity": "no_such_module:section"})
-        assert "No module named &#39;no_such_module&#39;" in (tmp_path / "index.html").read_text(encoding="utf-8")
+        assert "there is no module &#39;no_such_module&#39;" in (tmp_path / "index.html").read_text(encoding="utf-8")
 
 
 class TestSize:

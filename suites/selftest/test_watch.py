@@ -1,5 +1,6 @@
 """`harness watch`: it looks again when a file changes, shows what is wrong with it, survives all of it, and ends."""
 
+import functools
 import json
 import os
 import signal
@@ -25,7 +26,10 @@ class Watching:
     def __init__(self, root, *arguments):
         self.root = root
         command = [sys.executable, "-m", "harness", "watch", "layers", "--json", *arguments]
-        self.process = subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        # A run in the background ignores Ctrl-C, and so would all that it starts.
+        heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        self.process = subprocess.Popen(command, cwd=root, text=True, preexec_fn=heard, **pipes)
         self.lines = Queue()
         threading.Thread(target=self._read, daemon=True).start()
 
