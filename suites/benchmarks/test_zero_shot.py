@@ -80,7 +80,8 @@ def written(file, examples, *, prefix=""):
 
 
 def variables(root):
-    quiet = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+    # Neither side uses Flax; without the variable transformers imports JAX for both.
+    quiet = {"USE_FLAX": "0", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
     return {**os.environ, **quiet, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONPATH": str(root)}
 
 

@@ -1,5 +1,7 @@
 """The engine on small random models of every kind at hand: all ways, batches and orders give the model's own scores."""
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 import pytest
 
@@ -32,6 +34,35 @@ def test_padding_batch_and_order_move_no_score(kind):
         for batch, examples in ((1, TASK), (40, shuffled), (768, TASK), (768, shuffled)):
             found = run(plan(model, Words(), examples, way=way, batch=batch))
             assert farthest(found, wanted) <= TOLERANCE
+
+
+@pytest.mark.parametrize("kind", ["Llama", "GPT2", "OPT", "GPTNeoX"])
+def test_a_long_beginning_of_all_is_run_once_under_the_tree(kind):
+    model = small(kind)
+    task = [replace(each, prompt=f"{'the clerk was late because ' * 4}{each.prompt}") for each in TASK]
+    wanted = one_by_one(model, task)
+    planned = plan(model, Words(), task)
+    assert planned.chosen.way == "tree", planned.chosen
+    for batch in (32, 512):
+        calls = []
+        seen = Watched(planned.model, calls)
+        assert farthest(run(replace(planned, model=seen, batch=batch)), wanted) <= TOLERANCE
+        assert {call.prefix.size for call in calls} == {1 + 20 + 4}
+
+
+@dataclass
+class Watched:
+    """A language model of which the calls are kept."""
+
+    model: object
+    calls: list
+
+    def log_probabilities(self, rows):
+        self.calls.append(rows)
+        return self.model.log_probabilities(rows)
+
+    def __getattr__(self, name):
+        return getattr(self.model, name)
 
 
 def flax_of(model):
