@@ -19,8 +19,8 @@ from harness.zeroshot.way import Chosen, choose_way
 Progress = Callable[[int, int], None]
 """Told how many examples are scored, and of how many."""
 
-BATCH = 512
-"""Tokens in a call: on one core SmolLM2-135M is no quicker with 768 or 1024, and needs more memory."""
+BATCH = 1024
+"""Tokens in a call: on one core SmolLM2-135M takes 3 % less time than with 512, and 60 MB more memory."""
 
 LENGTHS = (128, 192, 256, 384, 512, 768, 1024)
 """Of a row in a tree, from which the cheapest is taken."""
