@@ -106,7 +106,8 @@ def language_model(model: Any, *, place: str = "zero_shot") -> LanguageModel:
         MissingError: a package that is needed is not installed.
     """
     if isinstance(model, (str, Path)):
-        model = _module("harness.adapters.transformers.causal").load(Path(model))
+        lean = _module("harness.adapters.pytorch.lean").load_lean(Path(model))
+        model = lean or _module("harness.adapters.transformers.causal").load(Path(model))
     subject = model[0] if isinstance(model, tuple) and model else model
     bases = {f"{base.__module__}.{base.__qualname__}" for base in type(subject).__mro__}
     for base, module in KINDS:

@@ -11,6 +11,9 @@ from harness.adapters.language import Rows, Way
 from harness.adapters.protocols import Array
 from harness.zeroshot.tokens import Request
 
+LONG = 16
+"""A shorter beginning costs less in every row than its cache, which is copied for every call."""
+
 
 @dataclass(slots=True)
 class Row:
@@ -73,27 +76,35 @@ def rows_of(requests: Sequence[Request], numbers: Sequence[int], *, way: Way, le
         yield row
 
 
-def call_of(rows: Sequence[Row], *, way: Way, length: int = 0, height: int = 0) -> Rows:
+def call_of(rows: Sequence[Row], *, way: Way, prefix: int = 0, length: int = 0, height: int = 0) -> Rows:
     """One call for several rows, padded on the right to the longest, or to `length`; and to `height` rows.
 
-    A token of padding looks at itself alone, and nothing looks at it.
+    prefix: so many tokens, with which every row begins, are handed over once. A token of padding looks at itself alone,
+    and nothing looks at it.
     """
-    prefix = _common(rows) if way == "prefix" else []
-    longest = max(max(len(each.tokens) for each in rows) - len(prefix), length)
+    longest = max(max(len(each.tokens) for each in rows) - prefix, length)
     shape = (max(len(rows), height), longest)
     tokens, positions = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
     valid = np.zeros(shape, bool)
     seen = np.broadcast_to(np.eye(longest, dtype=bool), (*shape, longest)).copy() if way == "tree" else None
     for number, row in enumerate(rows):
-        used = len(row.tokens) - len(prefix)
-        tokens[number, :used] = row.tokens[len(prefix) :]
-        positions[number, :used] = row.positions()[len(prefix) :]
+        used = len(row.tokens) - prefix
+        tokens[number, :used] = row.tokens[prefix:]
+        positions[number, :used] = row.positions()[prefix:]
         valid[number, :used] = True
         if seen is not None:
-            seen[number, :used, :used] = row.seen()
-    asked = [(number, column - len(prefix), token) for number, row in enumerate(rows) for column, token in row.asked]
+            seen[number, :used, :used] = row.seen()[prefix:, prefix:]
+    asked = [(number, column - prefix, token) for number, row in enumerate(rows) for column, token in row.asked]
     row_, column, token = np.array(asked, np.int64).T
-    return Rows(tokens, positions, valid, row_, column, token, seen, np.array(prefix, np.int64))
+    return Rows(tokens, positions, valid, row_, column, token, seen, np.array(rows[0].tokens[:prefix], np.int64))
+
+
+def handed_over(requests: Sequence[Request], *, way: Way, ways: Sequence[Way]) -> int:
+    """How many of the tokens that all requests begin with are run once, and kept in a cache; in a tree if it pays."""
+    if way == "plain" or "prefix" not in ways:
+        return 0
+    found = _common(requests)
+    return found if way == "prefix" or found >= LONG else 0
 
 
 def size_of(request: Request, *, compiles: bool) -> int:
@@ -121,9 +132,12 @@ def _shared(one: Sequence[int], other: Sequence[int]) -> int:
     return count
 
 
-def _common(rows: Sequence[Row]) -> list[int]:
-    """What all rows begin with, but no place at which something is asked."""
-    first, last = rows[0], rows[-1]
-    shared = _shared(first.tokens, last.tokens)
+def _common(requests: Sequence[Request]) -> int:
+    """How many tokens all requests begin with, at none of which anything is asked."""
+    first, last = min(requests, key=_tokens), max(requests, key=_tokens)
     # In the order of their tokens, what the first and the last share, all do.
-    return first.tokens[: min(shared, *(min(column for column, _ in row.asked) for row in rows))]
+    return min(_shared(first.tokens, last.tokens), *(len(each.before) - 1 for each in requests))
+
+
+def _tokens(request: Request) -> tuple[int, ...]:
+    return request.tokens

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from harness.adapters.language import LanguageModel, Way
 from harness.errors import RunError, SpecError
 from harness.zeroshot.tokens import Request
-from harness.zeroshot.trie import call_of, rows_of, size_of, sums
+from harness.zeroshot.trie import call_of, handed_over, rows_of, size_of, sums
 
 TOLERANCE = 2e-4
 """Of a log-likelihood: what the order of float32 sums moves on SmolLM2-135M, measured 1.4e-4 over 782 of WinoBias."""
@@ -82,11 +82,12 @@ def _scores(
     """The log-likelihoods, all in one call."""
     whole = sum(len(each.tokens) for each in requests)
     rows = list(rows_of(requests, range(len(requests)), way=way, length=whole))
-    longest = max(len(row.tokens) for row in rows)
+    prefix = handed_over(requests, way=way, ways=model.ways)
+    longest = max(len(row.tokens) for row in rows) - prefix
     length, height = longest + padding if padding else 0, 0
     if padding and model.compiles:
         length = max(size_of(each, compiles=True) for each in requests)
         height = max(1, batch // length)
-    found = model.log_probabilities(call_of(rows, way=way, length=length, height=height))
+    found = model.log_probabilities(call_of(rows, way=way, prefix=prefix, length=length, height=height))
     by_number = sums(rows, found)
     return [by_number[number] for number in range(len(requests))]

@@ -49,7 +49,7 @@ def task(folder, file, out):
 
     asked = read_task(Path(file))
     examples, _ = examples_of(asked, find_repository(Path.cwd()))
-    found = score_task(folder, folder, asked.name, examples, cache=Path(out).parent / "kept")
+    found = score_task(folder, folder, asked.name, examples, cache=Path(out).with_suffix(".kept"))
     Path(out).write_text(json.dumps({"accuracy": found.accuracy, "peak_bytes": peak_bytes()}), encoding="utf-8")
 
 

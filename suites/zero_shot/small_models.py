@@ -26,11 +26,11 @@ class Words:
         return "words"
 
 
-def small(kind):
+def small(kind, **changed):
     transformers = pytest.importorskip("transformers")
     torch = pytest.importorskip("torch")
     shape = {"vocab_size": VOCABULARY, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
-    llama = {**shape, "num_key_value_heads": 2, "intermediate_size": 48, "max_position_embeddings": 64}
+    llama = {**shape, "num_key_value_heads": 2, "intermediate_size": 48, "max_position_embeddings": 64, **changed}
     kinds = {
         "Llama": (transformers.LlamaForCausalLM, transformers.LlamaConfig(**llama)),
         "GPT2": (
@@ -47,7 +47,7 @@ def small(kind):
         ),
         "Gemma2, with a softcap": (
             transformers.Gemma2ForCausalLM,
-            transformers.Gemma2Config(**llama, head_dim=8, sliding_window=5, final_logit_softcapping=1.0),
+            transformers.Gemma2Config(**{**llama, "head_dim": 8, "sliding_window": 5, "final_logit_softcapping": 1.0}),
         ),
         "Bloom, without positions": (
             transformers.BloomForCausalLM,

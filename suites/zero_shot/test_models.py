@@ -1,5 +1,7 @@
 """The engine on small random models of every kind at hand: all ways, batches and orders give the model's own scores."""
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 import pytest
 
@@ -34,6 +36,35 @@ def test_padding_batch_and_order_move_no_score(kind):
             assert farthest(found, wanted) <= TOLERANCE
 
 
+@pytest.mark.parametrize("kind", ["Llama", "GPT2", "OPT", "GPTNeoX"])
+def test_a_long_beginning_of_all_is_run_once_under_the_tree(kind):
+    model = small(kind)
+    task = [replace(each, prompt=f"{'the clerk was late because ' * 4}{each.prompt}") for each in TASK]
+    wanted = one_by_one(model, task)
+    planned = plan(model, Words(), task)
+    assert planned.chosen.way == "tree", planned.chosen
+    for batch in (32, 512):
+        calls = []
+        seen = Watched(planned.model, calls)
+        assert farthest(run(replace(planned, model=seen, batch=batch)), wanted) <= TOLERANCE
+        assert {call.prefix.size for call in calls} == {1 + 20 + 4}
+
+
+@dataclass
+class Watched:
+    """A language model of which the calls are kept."""
+
+    model: object
+    calls: list
+
+    def log_probabilities(self, rows):
+        self.calls.append(rows)
+        return self.model.log_probabilities(rows)
+
+    def __getattr__(self, name):
+        return getattr(self.model, name)
+
+
 def flax_of(model):
     """The same model in transformers' Flax; small, and with the rotary base that it has whatever is configured."""
     import tempfile
@@ -63,8 +94,8 @@ def test_flax_scores_as_pytorch_does_in_few_shapes(port):
     assert planned.chosen.way == "plain"
     proved = planned.model.shapes
     shuffled = [TASK[number] for number in np.random.default_rng(0).permutation(len(TASK))]
-    for batch, examples in ((512, TASK), (512, shuffled)):
-        assert farthest(run(plan(planned.model, Words(), examples, batch=batch)), wanted) <= TOLERANCE
+    for examples in (TASK, shuffled):
+        assert farthest(run(plan(planned.model, Words(), examples)), wanted) <= TOLERANCE
     assert planned.model.shapes == proved, "all texts have 9 to 13 tokens: one shape, that of the proof"
 
 

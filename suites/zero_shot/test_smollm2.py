@@ -96,6 +96,22 @@ def test_padding_batch_and_order_move_no_score(model, tokenizer, repository):
 
 
 @pytest.mark.slow
+def test_the_folder_alone_gives_the_same_scores(weights, model, tokenizer, repository, tmp_path):
+    """Without transformers."""
+    from fixtures.ports.smollm2 import saved
+    from harness.zeroshot.examples import examples_of
+    from harness.zeroshot.score import plan, run
+
+    folder = saved(weights, tmp_path)
+    examples, _ = examples_of(task_of(repository, "occupations"), repository)
+    ours = plan(folder, folder, examples)
+    assert ours.model.describe() == "PyTorch LeanLlama"
+    off, differ = same(list(run(ours)), list(run(plan(model, tokenizer, examples, way="plain"))))
+    assert off <= TOLERANCE
+    assert differ == 0
+
+
+@pytest.mark.slow
 def test_the_folder_alone_gives_the_same_tokens(weights, tokenizer, tmp_path):
     """Without transformers' tokenizers: on every text that the tasks have."""
     from fixtures.ports.smollm2 import tokenizer as load

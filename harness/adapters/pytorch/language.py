@@ -95,7 +95,8 @@ class TorchLanguage:
 
     def _run(self, rows: Rows, places: torch.Tensor, *, shown: int) -> tuple[torch.Tensor, torch.Tensor]:
         """What the head is given at the places, and the logits of the first `shown` of them."""
-        inputs = self._inputs(rows, self._tree(rows) if rows.seen is not None else self._continued(rows))
+        given = {"position_ids": self._tensor(rows.positions), "attention_mask": self._mask(rows)}
+        inputs = self._inputs(rows, {**given, **(self._cache(rows) if rows.prefix.size else {})})
         taken: list[torch.Tensor] = []
 
         def select(hidden: torch.Tensor) -> torch.Tensor:
@@ -133,15 +134,21 @@ class TorchLanguage:
             whole = torch.logaddexp(whole, torch.logsumexp(logits, dim=1))
         return found - whole[which]
 
-    def _tree(self, rows: Rows) -> dict[str, torch.Tensor]:
-        """The mask as attention adds it: nothing where a token may look, (rows, 1, length, length)."""
-        dtype = next(self.model.parameters()).dtype
-        hidden = self._tensor(~rows.seen)[:, None]  # type: ignore[operator]
-        mask = torch.zeros(hidden.shape, dtype=dtype, device=hidden.device).masked_fill_(hidden, torch.finfo(dtype).min)
-        return {"attention_mask": mask, "position_ids": self._tensor(rows.positions)}
+    def _mask(self, rows: Rows) -> torch.Tensor:
+        """What may be looked at, the prefix in any case.
 
-    def _continued(self, rows: Rows) -> dict[str, Any]:
-        """The prefix's cache, once for every row, and the mask over the prefix and what is new."""
+        Of a tree as attention adds it, nothing where a token may look, (rows, 1, length, prefix and length); otherwise
+        1 where there is no padding, (rows, prefix and length).
+        """
+        seen = rows.valid if rows.seen is None else rows.seen[:, None]
+        whole = np.concatenate((np.ones((*seen.shape[:-1], rows.prefix.size), bool), seen), axis=-1)
+        if rows.seen is None:
+            return self._tensor(whole).long()
+        hidden, dtype = self._tensor(~whole), next(self.model.parameters()).dtype
+        return torch.zeros(hidden.shape, dtype=dtype, device=hidden.device).masked_fill_(hidden, torch.finfo(dtype).min)
+
+    def _cache(self, rows: Rows) -> dict[str, Any]:
+        """The prefix's keys and values, once for every row."""
         key = rows.prefix.tobytes()
         if self._prefix is None or self._prefix[0] != key:
             given = {"input_ids": self._tensor(rows.prefix)[None], "use_cache": True}
@@ -149,14 +156,7 @@ class TorchLanguage:
                 self._prefix = (key, self.model(**given).past_key_values)
         cache = copy.deepcopy(self._prefix[1])
         cache.batch_repeat_interleave(len(rows.tokens))
-        before = np.ones((len(rows.tokens), rows.prefix.size), bool)
-        mask = self._tensor(np.concatenate((before, rows.valid), axis=1)).long()
-        return {
-            "attention_mask": mask,
-            "position_ids": self._tensor(rows.positions),
-            "past_key_values": cache,
-            "use_cache": True,
-        }
+        return {"past_key_values": cache, "use_cache": True}
 
     def _inputs(self, rows: Rows, given: Mapping[str, Any]) -> dict[str, Any]:
         takes = argument_names(type(self.model), "forward")
