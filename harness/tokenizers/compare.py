@@ -48,7 +48,16 @@ class Seen:
 
 def seen(side: Side, text: str, reference: Seen | None = None) -> Seen:
     """What the side makes of the text. reference: what the reference makes of it, if the side is the port."""
-    ids = _asked(side.encode, text)
+    return _seen(side, text, _asked(side.encode, text), reference)
+
+
+def differs(text: str, reference: Seen, port: Side) -> bool:
+    """Whether `aspects` would name any; the port is asked no more than that takes."""
+    ids = _asked(port.encode, text)
+    return ids != reference.ids or bool(aspects(text, reference, _seen(port, text, ids, reference)))
+
+
+def _seen(side: Side, text: str, ids: Ids | Refused, reference: Seen | None) -> Seen:
     again = None if side.decode is None or isinstance(ids, Refused) else _asked(side.decode, ids)
     theirs = ids if reference is None else reference.ids
     if side.decode is None or isinstance(theirs, Refused) or (reference is not None and reference.decoded is None):

@@ -23,6 +23,11 @@ from harness.errors import RunError
 CHUNK = 2048
 """So many words of the vocabulary at a time: the logits of 512 tokens then take 4 MB, whatever the vocabulary."""
 
+KEPT = 31 * 2**20
+"""Bytes once taken and given back. glibc then keeps twice as many of those that are free, instead of returning them
+to the system and having every page cleared anew for the next result: 8 % of the time of scoring with SmolLM2-135M
+(`M_TRIM_THRESHOLD` and `M_MMAP_THRESHOLD` in mallopt(3): the threshold moves up to 32 MiB)."""
+
 
 @dataclass(slots=True)
 class TorchLanguage:
@@ -177,6 +182,7 @@ class TorchLanguage:
 
 def language_model(model: torch.nn.Module) -> TorchLanguage:
     """The module as a causal language model."""
+    torch.empty(KEPT, dtype=torch.uint8)
     return TorchLanguage(model)
 
 

@@ -78,7 +78,9 @@ class FeedForward(nn.Module):
         self.down_proj = nn.Linear(wide, width, bias=bias)
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        result: torch.Tensor = self.down_proj(functional.silu(self.gate_proj(hidden)).mul_(self.up_proj(hidden)))
+        result: torch.Tensor = self.down_proj(
+            functional.silu(self.gate_proj(hidden), inplace=True).mul_(self.up_proj(hidden))
+        )
         return result
 
 
@@ -94,8 +96,8 @@ class Layer(nn.Module):
 
     def forward(self, hidden: torch.Tensor, waves: Any, mask: torch.Tensor, past: Any) -> tuple[torch.Tensor, Any]:
         attended, held = self.self_attn(self.input_layernorm(hidden), waves, mask, past)
-        hidden = hidden + attended
-        return hidden + self.mlp(self.post_attention_layernorm(hidden)), held
+        hidden = attended.add_(hidden)
+        return self.mlp(self.post_attention_layernorm(hidden)).add_(hidden), held
 
 
 class Decoder(nn.Module):
