@@ -78,9 +78,9 @@ def told_apart(settings: Mapping[str, Any], before: str = "") -> frozenset[str]:
     return frozenset(found)
 
 
-def heads_of(family: Family) -> tuple[Head, ...]:
-    """The widest class first, then the others that a field is tried on."""
-    named = [name for varied in family.varied() for name in varied.heads]
+def heads_of(family: Family, run: str) -> tuple[Head, ...]:
+    """The widest class first, then the others that a field is tried on in this run."""
+    named = [name for varied in family.varied() if varied.run == run for name in varied.heads]
     return tuple(family.head_of(name) for name in dict.fromkeys([family.head_of().reference, *named]))
 
 

@@ -84,7 +84,7 @@ def search(family, run, rows, *, examples, derandomize=True):
     """
     known = known_checks(family, rows)
     by_field, together = choices(family, run, known), known_together(family, known)
-    heads = [head for head in heads_of(family) if begins(family, head, run, rows)]
+    heads = [head for head in heads_of(family, run) if begins(family, head, run, rows)]
     told, tried = {}, []
     if not heads:
         return None
