@@ -7,6 +7,7 @@ import gc
 import hashlib
 import os
 import platform
+import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import lru_cache
@@ -81,6 +82,24 @@ def capture() -> dict[str, Any]:
         "packages": versions(),
         "variables": {name: os.environ[name] for name in _VARIABLES if name in os.environ},
     }
+
+
+def peak_bytes() -> int | None:
+    """The most memory that this program has held so far, in bytes; None where the system does not tell.
+
+    What `getrusage` says may be its parent's, from before it began; so Linux is asked for its own.
+    """
+    try:
+        told = Path("/proc/self/status").read_text(encoding="ascii")
+        return int(told.partition("VmHWM:")[2].split()[0]) * 1024
+    except (OSError, IndexError, ValueError):
+        pass
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def release_memory() -> None:

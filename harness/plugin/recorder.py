@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.environment import peak_bytes
 from harness.files import append_line, write_atomic
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def keep(
             "key": item_key(item),
             "reason": "; ".join(row.cause for row in rows) if registered else found.reason,
             "registered": list(registered),
-            "metrics": found.metrics() | dict(figures or {}) | {"peak_bytes": _peak_bytes()},
+            "metrics": found.metrics() | dict(figures or {}) | {"peak_bytes": peak_bytes()},
         }
         # What agrees and has no arrays needs no file of its own: there may be a thousand of them.
         if has_more:
@@ -283,13 +283,3 @@ def _last_line(text: str) -> str:
     lines = [line for line in text.splitlines() if line.strip()]
     errors = [line.removeprefix("E").strip() for line in lines if line.startswith("E ")]
     return (errors or [line.strip() for line in lines] or ["failed without a word"])[-1]
-
-
-def _peak_bytes() -> int | None:
-    """The most memory this process has held so far, in bytes; None where the system does not tell."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

@@ -175,6 +175,9 @@ id = "id"
 
 def test_from_the_command_to_the_accuracy(python, checkpoint, questions, pytestconfig, tmp_path, benchmark):
     """Both commands whole: start, load, read the task, score, write every score."""
+    from harness.zeroshot.lm_eval import agreement, read_samples
+    from harness.zeroshot.scored import Scored
+
     file = written(tmp_path / "winobias.jsonl", questions)
     (tmp_path / "ours.toml").write_text(TASK)
     (tmp_path / "theirs").mkdir()
@@ -200,5 +203,8 @@ def test_from_the_command_to_the_accuracy(python, checkpoint, questions, pytestc
     told = f"lm-eval {seconds[0]:.1f} CPU s, ours {seconds[1]:.1f}: {ratio:.2f} times as quick"
     print(f"\nend to end, {len(questions)} examples: {told}, {found['peak_bytes'] / 1e9:.2f} GB")  # noqa: T201
     assert found["accuracy"] == pytest.approx(said, abs=1e-9)
+    (samples,) = (tmp_path / "out-0").rglob("samples_*.jsonl")
+    together = agreement(read_samples(samples), questions, [Scored.from_dict(each) for each in found["scored"]])
+    assert together.same, together
     assert found["peak_bytes"] <= PEAK_BYTES
     assert ratio >= END_TO_END

@@ -6,10 +6,11 @@ loading does not) and the most memory that was held, in bytes.
 """
 
 import json
-import resource
 import sys
 import time
 from pathlib import Path
+
+from harness.environment import peak_bytes
 
 
 def ours(folder, questions):
@@ -50,15 +51,8 @@ def task(folder, file, out):
     asked = read_task(Path(file))
     examples, _ = examples_of(asked, find_repository(Path.cwd()))
     found = score_task(folder, folder, asked.name, examples, cache=Path(out).with_suffix(".kept"))
-    Path(out).write_text(json.dumps({"accuracy": found.accuracy, "peak_bytes": peak_bytes()}), encoding="utf-8")
-
-
-def peak_bytes():
-    """The most memory that this program has held; what `getrusage` says may be its parent's, from before it began."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        return int(status.read_text().partition("VmHWM:")[2].split()[0]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    told = {"accuracy": found.accuracy, "peak_bytes": peak_bytes(), "scored": [each.to_dict() for each in found.scored]}
+    Path(out).write_text(json.dumps(told), encoding="utf-8")
 
 
 def main(side, folder, requests, out, batch="32"):
