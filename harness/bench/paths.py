@@ -122,10 +122,12 @@ def refusal(sides: Sides, path: BenchPath) -> str:
     """Why the case has no such path here, or "": the framework, the device, the compiler, the model's kind."""
     try:
         name = sides.named(path)
-        job = job_of(sides, path, cotangents={}, rate=0.0)
+        if why := sides.side(name, device=path.device).lacks(Job(path.way, path.work, path.precision)):
+            return str(why)
+        sides.chunk(path.work)
     except UnsupportedError as error:
         return str(error)
-    return str(sides.side(name, device=path.device).lacks(job)) or _too_large(sides, name, path)
+    return _too_large(sides, name, path)
 
 
 @contextmanager

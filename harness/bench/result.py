@@ -117,9 +117,13 @@ class PathResult:
         return explained(self.error, rows, agrees=self.verdict is Verdict.AGREE)
 
     def metrics(self) -> dict[str, Any]:
-        """The figures of the result's line in the record."""
-        found = {"error": self.error, "scale": self.scale, "allowed": self.allowed}
-        return dict(plain(found | (self.measured.metrics() if self.measured else {})))
+        """The figures of the result's line in the record: numbers alone."""
+        found = {"error": self.error, "scale": self.scale, "allowed": self.allowed} | self.figures()
+        return {name: value for name, value in plain(found).items() if not isinstance(value, str)}
+
+    def figures(self) -> dict[str, Any]:
+        """All figures, those in words too; none where nothing could be measured."""
+        return self.measured.metrics() if self.measured else {}
 
     def to_dict(self) -> dict[str, Any]:
         """The result's own file, and what one process tells another."""
@@ -131,6 +135,7 @@ class PathResult:
             "error": self.error,
             "scale": self.scale,
             "allowed": self.allowed,
+            "figures": self.figures(),
             "measured": asdict(self.measured) if self.measured else None,
         }
         return dict(plain({"text": str(self), "outputs": [], "taps": [], "bench": told}))

@@ -21,6 +21,7 @@ from harness.bench.paths import Sides, accelerator, job_of, open_case, ready, re
 from harness.bench.result import Measured, PathResult
 from harness.bench.truth import Truths
 from harness.bench.yardstick import Peaks, peaks
+from harness.environment import release_memory
 from harness.errors import HarnessError
 from harness.settings import find_repository
 
@@ -74,6 +75,7 @@ class Bench:
         self.truths.outputs(path.work, path.precision)  # before, so that its memory is not counted
         clock = clock_of(path)
         peak = self._peaks(path, clock)
+        release_memory()
         name = f"{self.sides.case.name}, {path}"
         with ready(self.sides, path, job_of(self.sides, path, cotangents=cotangents, rate=rate)) as call:
             found = measure.measure(call, place=name, compile_seconds=call.compile_seconds, **rounds)

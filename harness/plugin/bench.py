@@ -75,7 +75,8 @@ class Bench:
             return self._function(subject, arguments, keywords)
         from harness.bench.path import parse
 
-        return self._path(getattr(subject, "name", subject), parse(str(*arguments)))
+        name = subject if isinstance(subject, str) else subject.name
+        return self._path(name, parse(str(*arguments)))
 
     def _path(self, case: str, path: BenchPath) -> PathResult:
         from harness.bench.apart import Lacks
@@ -89,8 +90,7 @@ class Bench:
             pytest.skip(found.reason)
         if found.measured is not None:
             seconds = found.measured.samples.seconds(found.measured.clock)
-            told = found.to_dict()["bench"]
-            self._store(seconds, found.measured.context, found.metrics() | told)
+            self._store(seconds, found.measured.context, found.to_dict()["bench"])
         rows, repeat = rows_for(found.subject, read_register(self.repository.register)), test_command(self.item)
         taken = time.perf_counter() - start
         keep(self.item, case, found.title, found=found, check=str(path), rows=rows, repeat=repeat, seconds=taken)
@@ -138,13 +138,9 @@ class Bench:
             if baseline is None:
                 continue
             told = baseline.get("extra_info", {}).get("harness", {}).get("context")
-            why = (
-                refused(here, Context(**told))
-                if told
-                else "it says nothing of the machine, threads and precision that it was taken with"
-            )
+            why = refused(here, Context(**told)) if told else "it does not say where it was taken"
             if why:
                 del saved[self.item.nodeid]
                 pytest.fail(
-                    f"the baseline {file} is not compared: both were {why}. Save a new one here.", pytrace=False
+                    f"the baseline {file} is not compared: {why}. Save a new one here.", pytrace=False
                 )

@@ -75,12 +75,12 @@ def check(case, path, bench):
     for package in ("torch", "transformers", "jax", "flax"):
         pytest.importorskip(package, reason=f"needs {package} 0, which is not installed")
     found = bench(case, path)
-    figures = found.metrics()
+    figures = found.figures()
     assert figures["rounds"] >= 3
     assert 0 < figures["low_seconds"] <= figures["median_seconds"] <= figures["high_seconds"]
     # A path may be a little faster than the best of a yardstick; twice as fast is a count or a clock that is wrong.
     assert 0 < figures["flops_ratio"] < 2
-    assert figures["host_peak_bytes"] > figures["host_before_bytes"] > 0
+    assert figures["host_peak_bytes"] >= figures["host_before_bytes"] > 0
     assert figures["recompiled"] == 0
     if path.device != "cpu":
         assert figures["accelerator"]

@@ -125,6 +125,8 @@ def ready(module: torch.nn.Module, inputs: Mapping[str, Any], job: Job, *, devic
             if job.chunk is not None and job.work == "decode":
                 yield _decoding(module, given, job, target, held)
                 return
+            if job.way == "export" and "use_cache" in accepted:
+                given["use_cache"] = False  # a program puts out arrays, and no cache object
             runner, seconds = _compiled(module, given, job.way)
             yield TorchCall(
                 run=partial(_call, runner, module, given),
