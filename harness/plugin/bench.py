@@ -141,6 +141,4 @@ class Bench:
             why = refused(here, Context(**told)) if told else "it does not say where it was taken"
             if why:
                 del saved[self.item.nodeid]
-                pytest.fail(
-                    f"the baseline {file} is not compared: {why}. Save a new one here.", pytrace=False
-                )
+                pytest.fail(f"the baseline {file} is not compared: {why}. Save a new one here.", pytrace=False)

@@ -8,6 +8,8 @@ import pytest
 
 from harness.bench.path import every_path
 
+pytestmark = pytest.mark.benchmark(max_time=0.5)
+
 MINILM, SMOLLM2 = "minilm-flax", "smollm2-flax-repaired"
 WORKS = {MINILM: ("forward", "train"), SMOLLM2: ("forward", "train", "prefill", "decode")}
 """Case -> what its model does: an encoder takes no cache."""
