@@ -28,6 +28,7 @@ class Line:
     anchor: str
     standing: words.Standing
     reason: str
+    error: str
     speed: str
     interval: str
     rate: str
@@ -44,7 +45,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A path in a chart, in percent of its width: how fast it is, and between which speeds that lies."""
+    """A path in a chart, in percent of its width: how fast it is, and between which speeds that lies.
+
+    path: its name without the work, which the chart is called after.
+    """
 
     path: str
     standing: words.Standing
@@ -105,7 +109,7 @@ def charts(lines: Sequence[Line]) -> Iterable[tuple[str, tuple[Bar, ...]]]:
             work,
             tuple(
                 Bar(
-                    path=line.path,
+                    path=line.path.replace(f"-{work}-", " "),
                     standing=line.standing,
                     rate=line.rate,
                     width=round(line.items_per_second / whole, 2),
@@ -119,7 +123,7 @@ def charts(lines: Sequence[Line]) -> Iterable[tuple[str, tuple[Bar, ...]]]:
 
 def _line(result: Result, place: str, shown: Mapping[str, Any]) -> Line:
     figures = shown.get("figures") or {}
-    number = _numbers(figures)
+    number = _numbers({**result.metrics, **figures})
     median, low, high = (number.get(f"{name}_seconds", 0.0) for name in ("median", "low", "high"))
     memory = number.get("device_peak_bytes", number.get("host_peak_bytes", 0.0))
     growth = number.get("host_peak_bytes", 0.0) - number.get("host_before_bytes", 0.0)
@@ -130,6 +134,7 @@ def _line(result: Result, place: str, shown: Mapping[str, Any]) -> Line:
         anchor=place,
         standing=words.standing(result),
         reason=result.reason,
+        error=f"{words.number(number.get('error'))} on {words.number(number.get('scale'))}" if median else "",
         speed=span(median),
         interval=f"{span(low)} to {span(high)}" if median else "",
         rate=f"{rate:,.0f} {figures.get('unit', '')}/s" if rate else "",
