@@ -77,3 +77,11 @@ def has_device(kind: str) -> bool:
             continue
         return True
     return False
+
+
+def device_name(kind: str, *, framework: str) -> str:
+    """What the maker calls the device of that kind which the framework sees, such as `NVIDIA H200`."""
+    device = import_module(f"harness.adapters.{framework}.session").find_device(kind)
+    if framework == "jax":
+        return str(device.device_kind)
+    return str(import_module("torch").cuda.get_device_name(device))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,35 @@ def step_inputs(inputs: Mapping[str, Any], chunk: Chunk, accepted: Collection[st
     return step
 
 
+def not_causal(model: Any, accepted: Collection[str]) -> str:
+    """Why the model cannot be run step by step with a cache, or ""."""
+    able = getattr(model, "can_generate", None)
+    if able is not None and not able():
+        return f"{type(model).__name__} is no causal model: it does not generate"
+    return "" if set(CACHES) & set(accepted) else "the model takes no cache"
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """How a causal model is called step by step.
+
+    cache: its argument that takes the cache. given: what else a step is given. empty: what only the first one is.
+    """
+
+    cache: str
+    given: Callable[[Chunk], dict[str, Any]]
+    empty: Mapping[str, Any] = field(default_factory=dict)
+
+
+def plain_steps(inputs: Mapping[str, Any], accepted: Collection[str]) -> Steps:
+    """Those of a model that begins without a cache, and returns one.
+
+    Raises:
+        UnsupportedError: it takes none.
+    """
+    return Steps(cache_name(accepted), lambda chunk: step_inputs(inputs, chunk, accepted))
+
+
 def incremental(
     call: Callable[[dict[str, Any]], Any],
     outputs: Callable[[Any], Mapping[str, Array]],
@@ -73,10 +103,7 @@ def incremental(
     held: dict[str, Any] = {}
     for chunk in chunks:
         result = call({**step_inputs(inputs, chunk, accepted), **held})
-        held = {cache: _cache_in(result, cache)}
-        encoded = getattr(result, "encoder_last_hidden_state", None)
-        if encoded is not None and "encoder_outputs" in accepted:
-            held["encoder_outputs"] = (encoded,)  # the encoder runs once
+        held = {cache: cache_in(result, cache), **encoded_in(result, accepted)}
         for name, array in outputs(result).items():
             if array.ndim >= 2 and array.shape[1] == chunk.stop - chunk.start:
                 pieces.setdefault(name, []).append(array)
@@ -86,7 +113,18 @@ def incremental(
     return whole
 
 
-def _cache_in(result: Any, name: str) -> Any:
+def encoded_in(result: Any, accepted: Collection[str]) -> dict[str, Any]:
+    """What the encoder made, as the argument that later steps take instead of running it again; {} without one."""
+    encoded = getattr(result, "encoder_last_hidden_state", None)
+    return {"encoder_outputs": (encoded,)} if encoded is not None and "encoder_outputs" in accepted else {}
+
+
+def cache_in(result: Any, name: str) -> Any:
+    """The cache that a model returned, which takes it as its argument `name`.
+
+    Raises:
+        UnsupportedError: there is none.
+    """
     if isinstance(result, Mapping):
         found = next((result[key] for key in (name, "past_key_values", "present", "cache") if key in result), None)
     elif isinstance(result, tuple):

@@ -53,6 +53,11 @@ class Rounding:
     stored: float | None = None
     of: Literal["reference", "port"] = "reference"
 
+    @property
+    def allowed(self) -> float:
+        """The error in float32 up to which rounding explains it by the floor."""
+        return FACTOR * self.floor
+
 
 def measure(
     error: float,

@@ -86,7 +86,7 @@ class Meeting:
         if name is not None and self.shapes[name] == array.shape:
             tap = self.reference.taps[name]
             tap = array_in(self.axes[name], tap) if name in self.axes else tap
-            self.taps[name] = self._difference(tap, array, (name, port_name), _scaled(self.tolerance, tap))
+            self.taps[name] = self._difference(tap, array, (name, port_name), scaled(self.tolerance, tap))
 
     def conclude(self, port: Trace) -> Compared:
         """What the call gave, the outputs included."""
@@ -123,8 +123,8 @@ def explained(
     return replace(compared, outputs=found.outputs, islands=found.islands, refusal=found.refusal)
 
 
-def _scaled(tolerance: Tolerance, tap: Array) -> Tolerance:
-    """The tolerance for a tap, which has no contract: times its scale where that is above 1.
+def scaled(tolerance: Tolerance, tap: Array) -> Tolerance:
+    """The tolerance for an array that has no contract, such as a tap: times its scale where that is above 1.
 
     Inside a correct model activations reach thousands, and float32 rounds them by more than the contract allows.
     """

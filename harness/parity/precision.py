@@ -39,11 +39,12 @@ def precision_lines(
     for name, target in names:
         exact = valid_part(name, truth[name], masks)
         ours, theirs = valid_part(name, both[0][name], masks), valid_part(name, both[1][target], masks)
-        lines.append(_line(name, exact, ours, theirs, precision, device))
+        lines.append(precision_line(name, exact, ours, theirs, precision, device))
     return lines
 
 
-def _line(name: str, exact: Array, ours: Array, theirs: Array, precision: str, device: str) -> Line:
+def precision_line(name: str, exact: Array, ours: Array, theirs: Array, precision: str, device: str) -> Line:
+    """The line of one output: its valid part in float64, and what either side makes of it in `precision`."""
     label = f"{precision}, {name}"
     if exact.shape != theirs.shape or not exact.size:
         return Line(

@@ -164,18 +164,23 @@ def cotangents_for(
         outputs = side.run_training(probe.inputs, state=found.states()[0]).outputs
     else:
         outputs = side.run_wide(probe.inputs, state=found.states()[0]).outputs
+    ours = cotangents({name: outputs[name] for name, _ in found.names if name in outputs}, masks, seed)
+    theirs = {target: ours[name] for name, target in found.names if name in ours}
+    return [ours, theirs]
+
+
+def cotangents(outputs: Mapping[str, Array], masks: Mask, seed: int) -> dict[str, Array]:
+    """The same for these outputs."""
     generator = np.random.default_rng(seed)
-    ours: dict[str, Array] = {}
-    for name, _ in found.names:
-        if name not in outputs or outputs[name].dtype.kind != "f":
+    found: dict[str, Array] = {}
+    for name, array in outputs.items():
+        if array.dtype.kind != "f":
             continue
-        array = outputs[name]
         weights = generator.normal(size=array.shape) / np.sqrt(array.size)
         mask = _mask(name, array, masks)
         usable = np.isfinite(array) & (np.abs(np.where(np.isfinite(array), array, 0)) < 1e30)
-        ours[name] = np.where(usable & mask, weights, 0.0)
-    theirs = {target: ours[name] for name, target in found.names if name in ours}
-    return [ours, theirs]
+        found[name] = np.where(usable & mask, weights, 0.0)
+    return found
 
 
 def _mask(name: str, array: Array, masks: Mask) -> Array:

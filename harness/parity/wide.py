@@ -67,7 +67,7 @@ def explain(
                 [each.outputs[pair.port_name] for _, each in nudged],
             )
             found = allow_stored(found, [(ref64, moved[0]), (got64, moved[1])], mask=mask)
-        judged.append(_judged(pair, found))
+        judged.append(by_rounding(pair, found))
     return Explained(tuple(judged), islands, f"the port {refusal}" if refusal else "")
 
 
@@ -85,7 +85,7 @@ def _by_the_port(
             continue
         mask = mask_for(pair.name, exact, masks)
         found = measure(pair.error, array, exact, None, islands=False, mask=mask)
-        judged.append(_judged(pair, replace(found, of="port")))
+        judged.append(by_rounding(pair, replace(found, of="port")))
     return tuple(judged)
 
 
@@ -109,7 +109,8 @@ def stays_short(found: Wide) -> str:
     return f"computes {', '.join(map(repr, short))} in {found.outputs[short[0]].dtype} whatever it is given"
 
 
-def _judged(pair: Difference, found: Rounding) -> Difference:
+def by_rounding(pair: Difference, found: Rounding) -> Difference:
+    """The pair with what rounding explains of it; one that agrees does so only if that is all of its error."""
     pair = replace(pair, rounding=found)
     if found.explained or pair.verdict is not Verdict.AGREE:
         return pair

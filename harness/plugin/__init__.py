@@ -11,6 +11,7 @@ import pytest
 
 from harness import environment, files
 from harness.plugin import isolate, options, recorder, resume, select, shard, summary
+from harness.plugin.bench import bench, bench_processes
 from harness.plugin.fixtures import case, parity
 from harness.plugin.outcomes import answers, schedule, tokens, twins
 from harness.plugin.zero_shot import zero_shot
@@ -18,7 +19,7 @@ from harness.plugin.zero_shot import zero_shot
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-__all__ = ["answers", "case", "parity", "schedule", "tokens", "twins", "zero_shot"]
+__all__ = ["answers", "bench", "bench_processes", "case", "parity", "schedule", "tokens", "twins", "zero_shot"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

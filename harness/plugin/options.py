@@ -34,6 +34,18 @@ def add(parser: pytest.Parser) -> None:
     group.addoption(
         "--strict-skips", action="store_true", help="fail if a slow test was skipped without an allowed reason"
     )
+    group.addoption("--bench-alone", action="store_true", help="measure every path in a process of its very own")
+    group.addoption("--bench-threads", type=int, default=1, metavar="N", help="threads of every path (1)")
+    group.addoption(
+        "--bench-timeout", type=float, default=300.0, metavar="SECONDS", help="end a path that takes longer (300)"
+    )
+    group.addoption(
+        "--bench-memory",
+        type=float,
+        default=0.0,
+        metavar="GIB",
+        help="end a path that holds more (3/4 of all)",
+    )
     group.addoption("--harness-profile", default="", metavar="NAME", help="the profile's name, for the record")
     group.addoption("--isolated-child", default="", metavar="FILE", help="internal: write the reports to FILE")
 

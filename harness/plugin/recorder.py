@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 RESULTS = pytest.StashKey[list[dict[str, Any]]]()
 """The results of a test, on the test's item until its report takes them along."""
 
-SHOWN = ("outputs", "taps", "series", "answers", "zero_shot")
+SHOWN = ("outputs", "taps", "series", "answers", "zero_shot", "bench")
 """Parts of a result that need a file of its own, if it agrees too."""
 
 

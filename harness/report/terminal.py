@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 from harness.report.run import Result, Run, succeeded
@@ -52,7 +53,7 @@ def table(run: Run, *, width: int, ascii_only: bool = False) -> Table:
     if more:
         grid.caption, grid.caption_justify = more, "left"
     for result in shown:
-        cells = _row(result, has_column, ASCII_SIGNS if ascii_only else SIGNS)
+        cells = _row(result, has_column, ASCII_SIGNS if ascii_only else SIGNS, width=max(8, width - fixed))
         grid.add_row(*cells[: len(grid.columns)])
     return grid
 
@@ -73,17 +74,20 @@ def not_run_lines(run: Run, *, width: int = 80) -> list[str]:
     return [start, *(f"{count:>5}  {reason}" for reason, count in reasons)]
 
 
-def _row(result: Result, has_column: bool, signs: dict[Standing, str]) -> list[Text]:
+def _row(result: Result, has_column: bool, signs: dict[Standing, str], *, width: int) -> list[Text]:
+    """width: of the case with its check, which are broken at hyphens where they do not fit."""
     from rich.text import Text
 
-    name = standing(result)
+    stands = standing(result)
     ids = ", ".join(map(printable, result.registered))
-    case = Text(printable(result.case))
-    case.append(f" {printable(result.check)}", style="dim")
+    name, check = printable(result.case), printable(result.check)
+    fits = len(name) + 1 + len(check) <= width
+    case = Text(name)
+    case.append(f" {check}" if fits else "\n" + "\n".join(textwrap.wrap(check, width)), style="dim")
     if ids and not has_column:
         case.append(f"\n{'registered' if succeeded(result) else 'mended'}: {ids}", style="dim")
     cells = [
-        Text(f"{signs[name]} {result.verdict.value.replace('_', ' ')}", style=COLOURS[name]),
+        Text(f"{signs[stands]} {result.verdict.value.replace('_', ' ')}", style=COLOURS[stands]),
         case,
         Text(number(result.number("error"))),
         Text(number(result.number("scale"))),

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from harness.adapters.calling import argument_names
-from harness.adapters.decoding import step_inputs, token_name
+from harness.adapters.decoding import Steps, step_inputs, token_name
 from harness.adapters.jax.arrays import collect
 from harness.adapters.jax.lift import WIDER
 from harness.adapters.protocols import Array, Chunk, UnsupportedError
@@ -55,6 +55,26 @@ def decode_transformers(
             if array.ndim > 1 and array.shape[1] == chunk.stop - chunk.start:
                 pieces.setdefault(output, []).append(array)
     return {name: np.concatenate(parts, axis=1) for name, parts in pieces.items() if len(parts) == len(chunks)}
+
+
+def steps_of(model: Any, inputs: Mapping[str, Any]) -> Steps:
+    """The steps of a causal `FlaxPreTrainedModel`, in its own types.
+
+    Raises:
+        UnsupportedError: it has an encoder.
+    """
+    tokens = token_name(inputs)
+    if tokens == "decoder_input_ids":
+        raise UnsupportedError("an encoder stands before the decoder, whose steps are not run alone")
+    batch, length = inputs[tokens].shape
+    mask = inputs.get("attention_mask", jnp.ones((batch, length), int))
+    positions = inputs["position_ids"] if "position_ids" in inputs else _counted(model, inputs[tokens])
+
+    def given(chunk: Chunk) -> dict[str, Any]:
+        part = slice(chunk.start, chunk.stop)
+        return {tokens: inputs[tokens][:, part], "position_ids": positions[:, part], "attention_mask": mask}
+
+    return Steps("past_key_values", given, {"past_key_values": model.init_cache(batch, length)})
 
 
 def _counted(model: Any, tokens: Any) -> Any:

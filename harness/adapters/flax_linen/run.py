@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 
 from harness.adapters.calling import argument_names, bind
-from harness.adapters.decoding import incremental
-from harness.adapters.flax_linen.decode import Compiling, decode_linen, decode_transformers
+from harness.adapters.decoding import Steps, incremental, plain_steps
+from harness.adapters.flax_linen.decode import Compiling, decode_linen, decode_transformers, steps_of
 from harness.adapters.flax_linen.loading import loading
 from harness.adapters.flax_linen.scripts import recipe
 from harness.adapters.flax_linen.taps import met, replaying, tapped
@@ -74,6 +74,12 @@ class TransformersFlax:
             return decode_transformers(
                 self.model, self._params(self._names(), weights), split(inputs)[0], chunks, compiling
             )
+
+    def stepping(self, inputs: Mapping[str, Any], *, dtype: str = "") -> Steps:
+        if not hasattr(self.model, "init_cache"):
+            raise UnsupportedError("the model takes no cache")
+        with self._having(_typed(self.model._module, dtype)):
+            return steps_of(self.model, inputs)
 
     def generate(self, arrays: Mapping[str, Any], how: Writing) -> Any:
         if not hasattr(self.model, "init_cache"):
@@ -185,6 +191,9 @@ class Linen:
             return run(variables, arrays)
 
         return incremental(call, collect, inputs, chunks, self.accepts())
+
+    def stepping(self, inputs: Mapping[str, Any], *, dtype: str = "") -> Steps:  # noqa: ARG002
+        return plain_steps(inputs, self.accepts())
 
     def generate(self, _arrays: Mapping[str, Any], _how: Writing) -> Any:
         raise UnsupportedError("the model does not generate")

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from harness.adapters.calling import argument_names, bind
-from harness.adapters.decoding import incremental
+from harness.adapters.decoding import Steps, incremental, plain_steps
 from harness.adapters.flax_nnx.scripts import recipe
 from harness.adapters.flax_nnx.taps import replaying, tapped
 from harness.adapters.jax.arrays import collect, to_numpy
@@ -83,6 +83,9 @@ class Nnx:
             return run(weights, arrays)
 
         return incremental(call, collect, inputs, chunks, self.accepts())
+
+    def stepping(self, inputs: Mapping[str, Any], *, dtype: str = "") -> Steps:  # noqa: ARG002
+        return plain_steps(inputs, self.accepts())
 
     def generate(self, _arrays: Mapping[str, Any], _how: Writing) -> Any:
         raise UnsupportedError("the model does not generate")

@@ -7,10 +7,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import jax
 
+from harness.adapters.decoding import Steps
 from harness.adapters.jax.arrays import collect, to_jax, to_numpy
 from harness.adapters.jax.lift import Lift
 from harness.adapters.jax.parallel import step_over
@@ -36,6 +37,7 @@ from harness.adapters.protocols import (
     Weight,
     Wide,
 )
+from harness.adapters.timed import Job, Ready
 from harness.adapters.writing import Writing
 
 
@@ -58,6 +60,13 @@ class Kind(Protocol):
     ) -> dict[str, Array]:
         """The outputs of all steps. compiling: makes a function compute in float64, and fast;
         kept by its name from one run to the next.
+        """
+
+    def stepping(self, inputs: Mapping[str, Any], *, dtype: str = "") -> Steps:
+        """How it is called step by step, as it is or with a `dtype`.
+
+        Raises:
+            UnsupportedError: it takes no cache, or has an encoder.
         """
 
     def watching(self, tell: Callable[[str, Any], None]) -> AbstractContextManager[None]:
@@ -100,6 +109,7 @@ class JaxModel:
     kind: Kind
     device: str = "cpu"
     precision: str = "highest"
+    framework: ClassVar[str] = "jax"
     _programs: dict[str, Program] = field(default_factory=dict)
     _steps: dict[str, tuple[Lift, Callable[..., Any]]] = field(default_factory=dict)
 
@@ -268,6 +278,16 @@ class JaxModel:
     def generate(self, inputs: Mapping[str, Any], how: Writing) -> Array:
         with session(device=self.device, precision=self.precision):
             return to_numpy(self.kind.generate(to_jax(inputs), how))
+
+    def lacks(self, job: Job) -> str:
+        from harness.adapters.jax import timed
+
+        return timed.lacks(self, job)
+
+    def ready(self, inputs: Mapping[str, Any], job: Job) -> AbstractContextManager[Ready]:
+        from harness.adapters.jax import timed
+
+        return timed.ready(self, inputs, job)
 
     def describe(self) -> str:
         return self.kind.describe()

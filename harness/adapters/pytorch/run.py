@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -31,12 +31,14 @@ from harness.adapters.protocols import (
     Weight,
     Wide,
 )
+from harness.adapters.pytorch import timed
 from harness.adapters.pytorch.replay import Backwards, Watch, watched_by
 from harness.adapters.pytorch.scripts import recipe
 from harness.adapters.pytorch.session import inference
 from harness.adapters.pytorch.taps import tapped, to_numpy, to_tensor, view, watched
 from harness.adapters.pytorch.training import OPTIMIZERS, KeepAll, in_training, loss_of, trainable
 from harness.adapters.pytorch.wide import Lift, shortened, wide, widened
+from harness.adapters.timed import Job
 from harness.adapters.writing import Writing
 
 
@@ -47,6 +49,7 @@ class TorchModel:
     module: torch.nn.Module
     device: str = "cpu"
     precision: str = "highest"
+    framework: ClassVar[str] = "pytorch"
 
     def run(self, inputs: Mapping[str, Any], *, tap: Tap | None = None) -> dict[str, Array]:
         with inference(self.module, device=self.device, precision=self.precision) as device, ExitStack() as stack:
@@ -295,6 +298,12 @@ class TorchModel:
             module: Any = self.module
             written = module.generate(**tensors, **how.options())
             return to_numpy(getattr(written, "sequences", written))  # with states or attentions it is a record
+
+    def lacks(self, job: Job) -> str:
+        return timed.lacks(self.module, job, self.device)
+
+    def ready(self, inputs: Mapping[str, Any], job: Job) -> AbstractContextManager[timed.TorchCall]:
+        return timed.ready(self.module, inputs, job, device=self.device)
 
     def describe(self) -> str:
         return f"PyTorch {type(self.module).__name__}"

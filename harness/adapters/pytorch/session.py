@@ -30,6 +30,14 @@ def inference(module: torch.nn.Module, *, device: str, precision: str) -> Iterat
         yield target
 
 
+@contextmanager
+def as_users_run(module: torch.nn.Module, *, device: str) -> Iterator[torch.device]:
+    """The same to be timed: in full float32, but with every kernel that a user gets; gradients are the caller's own."""
+    target = find_device(device)
+    with _placed(module, target), _evaluating(module), full_float32():
+        yield target
+
+
 def find_device(device: str) -> torch.device:
     """The torch device for `cpu` or `gpu`.
 
