@@ -89,17 +89,29 @@ def peak_bytes() -> int | None:
 
     What `getrusage` says may be its parent's, from before it began; so Linux is asked for its own.
     """
-    try:
-        told = Path("/proc/self/status").read_text(encoding="ascii")
-        return int(told.partition("VmHWM:")[2].split()[0]) * 1024
-    except (OSError, IndexError, ValueError):
-        pass
+    found = _of_a_process("VmHWM")
+    if found is not None:
+        return found
     try:
         import resource
     except ImportError:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def held_bytes(pid: int | None = None) -> int | None:
+    """The memory that this program, or the one of that number, holds now, in bytes; None where nobody tells."""
+    return _of_a_process("VmRSS", pid)
+
+
+def _of_a_process(name: str, pid: int | None = None) -> int | None:
+    """What Linux says of a process, in bytes; None elsewhere, and of one that is gone."""
+    try:
+        told = Path("/proc", str(pid or "self"), "status").read_text(encoding="ascii")
+        return int(told.partition(f"{name}:")[2].split()[0]) * 1024
+    except (OSError, IndexError, ValueError):
+        return None
 
 
 def release_memory() -> None:

@@ -12,6 +12,7 @@ from harness.adapters.timed import awaited, compilations, compiling_seconds
 from harness.bench import context
 from harness.bench.clock import Clock, Reading, collection_off, read
 from harness.bench.statistics import Estimate, median
+from harness.environment import held_bytes, peak_bytes
 from harness.errors import RunError
 
 LEAST, MOST, SECONDS = 5, 200, 1.0
@@ -116,7 +117,7 @@ def measure(
     """
     if least < 1 or most < least:
         raise ValueError(f"wanted at least one round, got least={least} and most={most}")
-    before_bytes, began = _held_bytes(), context.ticks()
+    before_bytes, began = held_bytes(), context.ticks()
     _forget_peak()
     compiled = call.compiling_seconds()
     call.before()
@@ -137,7 +138,7 @@ def measure(
         first_seconds=first.wall_seconds,
         warm_up=len(warm_up),
         recompiled=recompiled,
-        host_peak_bytes=_peak_bytes(),
+        host_peak_bytes=peak_bytes(),
         host_before_bytes=before_bytes,
         evidence=context.evidence(began, readings),
     )
@@ -187,25 +188,6 @@ def _until(seconds: float, least: int, most: int) -> Iterator[int]:
         if number >= least and time.perf_counter() > ends:
             return
         yield number
-
-
-def _held_bytes() -> int | None:
-    return _status("VmRSS")
-
-
-def _peak_bytes() -> int | None:
-    return _status("VmHWM")
-
-
-def _status(name: str) -> int | None:
-    """What Linux says of this process, in bytes; None elsewhere."""
-    try:
-        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-            if line.startswith(f"{name}:"):
-                return int(line.split()[1]) * 1024
-    except (OSError, ValueError, IndexError):
-        pass
-    return None
 
 
 def _forget_peak() -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from harness.environment import held_bytes
 from harness.errors import RunError
 
 TICK_SECONDS = 0.1
@@ -84,7 +85,7 @@ class Piped:
         while b"\n" not in self.unread:
             if time.monotonic() > ends:
                 raise DiedError(place, f"hangs: no answer within {timeout_seconds:g} seconds", todo=TODO)
-            held = _held_bytes(self.process.pid)
+            held = held_bytes(self.process.pid) or 0
             if self.memory_bytes and held > self.memory_bytes:
                 of = f"{held / 2**30:.2f} GiB of the {self.memory_bytes / 2**30:.2f} allowed"
                 raise DiedError(place, f"out of memory: it held {of}", todo=TODO)
@@ -110,12 +111,3 @@ class Piped:
 
 
 TODO = "The other paths go on; run this one by itself to see what it says."
-
-
-def _held_bytes(pid: int) -> int:
-    """What the process holds in memory; 0 where the system does not tell."""
-    try:
-        pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]
-        return int(pages) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, IndexError, ValueError):
-        return 0
