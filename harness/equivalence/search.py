@@ -88,8 +88,12 @@ def known_in(family: Family, head: Head, run: str, rows: Iterable[Row]) -> bool:
     """Whether the register explains here a divergence of the class in this run: as it stands, or by a field of it."""
     shown = [(varied, value) for varied, value in values_of(family) if varied.run == run != "forward"]
     claims = {*AS_IT_STANDS[run], *(check_name(varied, value) for varied, value in shown)}
-    known = {subject for row in rows if row.area == "equivalence" and applies(row) for subject in row.subjects}
-    return any(f"{family.id}.{head.reference}.{claim}" in known for claim in claims)
+    return any(known_as(f"{family.id}.{head.reference}.{claim}", rows) for claim in claims)
+
+
+def known_as(subject: str, rows: Iterable[Row]) -> bool:
+    """Whether the register explains this claim here."""
+    return any(row.area == "equivalence" and applies(row) and subject in row.subjects for row in rows)
 
 
 def runs_of(family: Family) -> tuple[str, ...]:

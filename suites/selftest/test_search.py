@@ -27,6 +27,7 @@ FAMILY = Family(
         Varied(name="part.width", values=(8,), settings={"part": {"depth": 2}}),
         Varied(name="dropout", values=(0.4,), run="train", settings={"field_0": 1}),
         Varied(name="labels", values=(5,), heads=("ToyForWords",)),
+        Varied(name="labels", values=(6,), heads=("ToyForWords",), run="train"),
         Varied(name="start", values=(1,), inputs="text"),
     ),
 )
@@ -143,6 +144,17 @@ class TestWhatIsFound:
         assert left_out or (found.head.reference, found.drawn) == ("ToyForWords", ())
         elsewhere = row(subject, applies_to={"pytest": "<1"})
         assert search(FAMILY, run, [elsewhere], examples=60).found
+
+    def test_a_class_is_drawn_for_the_runs_that_its_fields_have(self, planted):
+        called = planted(lambda settings: False)
+        family = replace(FAMILY, field=[each for each in FAMILY.field if each.run == "forward" or not each.heads])
+        search(family, "train", (), examples=30)
+        assert {reference for reference, _ in called} == {"ToyModel"}
+
+    def test_a_known_divergence_that_chance_hides_ends_the_search_before_it_begins(self, planted):
+        called = planted(lambda settings: False)
+        search(FAMILY, "train", [row("toy.ToyModel.train")], examples=30)
+        assert {reference for reference, _ in called} == {"ToyForWords"}
 
     def test_where_no_class_runs_as_it_stands_there_is_no_search(self, planted):
         planted(lambda settings: False, refused=lambda settings: not settings)
