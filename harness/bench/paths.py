@@ -16,6 +16,7 @@ from harness.adapters.decoding import token_name
 from harness.adapters.protocols import Array, Chunk, UnsupportedError
 from harness.adapters.timed import Job, Ready, Timed, Work
 from harness.bench.path import BenchPath, parse
+from harness.cases.mapping import translate
 from harness.cases.spec import Case, find_cases
 from harness.errors import RunError
 from harness.parity.case import Parts
@@ -26,10 +27,7 @@ PORTS = ("reference", "port")
 
 @dataclass(slots=True)
 class Sides:
-    """The sides of a case, each built when a path of its framework is asked for.
-
-    copies: how many times the batch stands in the inputs, one after the other, so that devices divide it.
-    """
+    """The sides of a case, each built when a path of its framework is asked for; and one call's inputs for both."""
 
     case: Case
     parts: Parts
@@ -113,8 +111,9 @@ def repeated(inputs: Mapping[str, Any], devices: int) -> dict[str, Any]:
 
 
 def job_of(sides: Sides, path: BenchPath, *, cotangents: Mapping[str, Array], rate: float) -> Job:
-    """What the path has its side run. cotangents, rate: of `train`, and of nothing else."""
-    given = cotangents if path.work == "train" else {}
+    """What the path has its side run. cotangents, rate: of `train`, and of nothing else; by the reference's names."""
+    mapping = sides.case.mapping if sides.named(path) == PORTS[1] else {}
+    given = {translate(name, mapping): each for name, each in cotangents.items()} if path.work == "train" else {}
     return Job(path.way, path.work, path.precision, sides.chunk(path.work), given, rate)
 
 

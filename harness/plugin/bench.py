@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.errors import HarnessError
-from harness.plugin.conclude import conclude, test_command
+from harness.plugin.conclude import conclude, rerun_command
 from harness.plugin.recorder import announce, keep
 from harness.settings import Repository, find_repository
 
@@ -91,7 +91,7 @@ class Bench:
         if found.measured is not None:
             seconds = found.measured.samples.seconds(found.measured.clock)
             self._store(seconds, found.measured.context, found.to_dict()["bench"])
-        rows, repeat = rows_for(found.subject, read_register(self.repository.register)), test_command(self.item)
+        rows, repeat = rows_for(found.subject, read_register(self.repository.register)), rerun_command(self.item)
         taken = time.perf_counter() - start
         keep(self.item, case, found.title, found=found, check=str(path), rows=rows, repeat=repeat, seconds=taken)
         conclude([(found, rows)], repeat)

@@ -66,10 +66,10 @@ def repeat_command(item: pytest.Item, name: str, repository: Repository) -> str:
     """The command that repeats what a test found of `name`: of the case, if there is one, else of the test."""
     if Path(repository.cases / f"{name}.toml").is_file():
         return f"harness check {name}"
-    return test_command(item)
+    return rerun_command(item)
 
 
-def test_command(item: pytest.Item) -> str:
+def rerun_command(item: pytest.Item) -> str:
     """The command that runs the test again."""
     slow = " --run-slow" if item.get_closest_marker("slow") else ""
     return f"pytest{slow} '{item.nodeid}'"

@@ -37,7 +37,7 @@ def add(parser: pytest.Parser) -> None:
     group.addoption("--bench-alone", action="store_true", help="measure every path in a process of its very own")
     group.addoption("--bench-threads", type=int, default=1, metavar="N", help="threads of every path (1)")
     group.addoption(
-        "--bench-timeout", type=float, default=300.0, metavar="SECONDS", help="end a path that takes longer (300)"
+        "--bench-timeout", type=float, default=600.0, metavar="SECONDS", help="end a path that takes longer (600)"
     )
     group.addoption(
         "--bench-memory",

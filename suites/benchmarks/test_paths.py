@@ -52,31 +52,31 @@ def paths(case, **fixed):
 
 
 def on(device):
-    return pytest.mark.parametrize(("case", "path"), [each for case in WORKS for each in paths(case, device=device)])
+    return pytest.mark.parametrize(("name", "path"), [each for case in WORKS for each in paths(case, device=device)])
 
 
 @on("cpu")
-def test_on_the_cpu(case, path, bench):
-    check(case, path, bench)
+def test_on_the_cpu(name, path, bench):
+    check(name, path, bench)
 
 
 @pytest.mark.gpu
 @on("gpu")
-def test_on_a_gpu(case, path, bench):
-    check(case, path, bench)
+def test_on_a_gpu(name, path, bench):
+    check(name, path, bench)
 
 
 @pytest.mark.tpu
 @on("tpu")
-def test_on_a_tpu(case, path, bench):
-    check(case, path, bench)
+def test_on_a_tpu(name, path, bench):
+    check(name, path, bench)
 
 
-def check(case, path, bench):
+def check(name, path, bench):
     """The fixture judges what was computed; here is that there are figures, and that they can be."""
     for package in ("torch", "transformers", "jax", "flax"):
         pytest.importorskip(package, reason=f"needs {package} 0, which is not installed")
-    found = bench(case, path)
+    found = bench(name, path)
     figures = found.figures()
     assert figures["rounds"] >= 3
     assert 0 < figures["low_seconds"] <= figures["median_seconds"] <= figures["high_seconds"]

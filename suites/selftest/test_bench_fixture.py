@@ -17,6 +17,13 @@ def test_it(bench):
 """
 
 
+@pytest.fixture(autouse=True)
+def of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An inner run does not know that this one may be a worker's, for which pytest-benchmark would rest."""
+    for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID"):
+        monkeypatch.delenv(name, raising=False)
+
+
 def run(pytester: pytest.Pytester, *options: str) -> pytest.RunResult:
     """In a process of its own: what the plugins load once is then loaded as in a user's."""
     return pytester.runpytest_subprocess("-p", "no:cacheprovider", *options, timeout=120)
