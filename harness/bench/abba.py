@@ -37,12 +37,13 @@ class Terms:
     """How a change is judged.
 
     delta: the largest change that is told as none, as a ratio less 1: half of one that matters, which is then found.
-    alpha: how often a run without any change may tell one. among: of how many comparisons the run consists.
+    alpha: how often a run without any change may tell one by chance; with 0.05, seven of 300 unchanged pairs were told.
+    among: of how many comparisons the run consists.
     limit_seconds: CPU time of both sides, each one's first call apart. clock: None for the device's own, or CPU time.
     """
 
     delta: float = 0.025
-    alpha: float = 0.05
+    alpha: float = 0.01
     limit_seconds: float = 2.0
     among: int = 1
     clock: Clock | None = None
@@ -135,7 +136,7 @@ def judge(found: Judgement) -> Judgement:
     if min(map(min, times), default=1.0) <= 0:
         return replace(found, outcome="inconclusive", reason=f"a round took no {found.clock} time")
     p = min(1.0, statistics.p_value(times) * len(LOOKS))
-    estimate = statistics.ratio(times, confidence=1 - terms.alpha / len(LOOKS), seed=terms.seed)
+    estimate = statistics.ratio(times, confidence=1 - terms.alpha, seed=terms.seed)
     found = replace(found, p=p, ratio=estimate)
     size = max(estimate.value, 1 / estimate.value) - 1
     if found.clock == "wall" and found.contexts and found.evidence:

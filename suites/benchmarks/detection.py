@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 
 from harness.bench import clock, context
@@ -90,6 +91,7 @@ def summary(rows, products):
         "command": "python -m suites.benchmarks.detection " + " ".join(sys.argv[1:]),
         "machine": context.capture(threads=1).to_dict(),
         "niceness": os.nice(0),
+        "terms": asdict(Terms()),
         "gate": f"pytest-benchmark, saved baseline, {GATE}, max time {GATE_SECONDS} s",
         "tables": tables,
     }
