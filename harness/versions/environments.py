@@ -16,7 +16,7 @@ from pathlib import Path
 
 import harness
 from harness.errors import RunError
-from harness.files import cache_folder, locked, write_atomic
+from harness.files import cache_folder, locked, sha256_of, write_atomic
 from harness.versions.pip import install
 
 
@@ -29,22 +29,25 @@ class Environment:
     warning: str
 
 
-def environment_for(package: str, version: str, *, options: Sequence[str] = ()) -> Environment:
-    """The environment with that version, from the cache or made anew. options: of pip.
+def environment_for(
+    package: str, version: str, *, options: Sequence[str] = (), wheel: Path | None = None
+) -> Environment:
+    """The environment with that version, from the cache or made anew. options: of pip. wheel: the file to install.
 
     Everything else is shared with the present environment, except what the version needs in another version.
 
     Raises:
         RunError: it cannot be made, and why.
     """
-    folder = cache_folder() / "versions" / f"{package}-{version}-{_present(package, version, options)}"
+    asked = [*options, *([sha256_of(wheel)] if wheel else [])]
+    folder = cache_folder() / "versions" / f"{package}-{version}-{_present(package, version, asked)}"
     python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     ready = folder / "ready.json"
     with locked(folder.with_name(f"{folder.name}.lock")):
         if not ready.exists():
             shutil.rmtree(folder, ignore_errors=True)
             own = _lay_over(folder)
-            warning = install(python, package, version, options=options)
+            warning = install(python, package, version, options=options, wheel=wheel)
             changed = {each.name: each.version for each in metadata.distributions(path=[str(own)])}
             write_atomic(ready, json.dumps({"changed": changed, "warning": warning}))
     found = json.loads(ready.read_text(encoding="utf-8"))

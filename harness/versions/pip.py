@@ -37,13 +37,16 @@ def releases(package: str, first: str, last: str, *, options: Sequence[str] = ()
     return [first, *(str(each) for each in sorted(between)), last]
 
 
-def install(python: Path, package: str, version: str, *, options: Sequence[str] = ()) -> str:
+def install(python: Path, package: str, version: str, *, options: Sequence[str] = (), wheel: Path | None = None) -> str:
     """Install the version with what it needs changed into the environment of `python`; what pip then warns of.
+
+    wheel: the file that holds it; without one, pip looks for it.
 
     Raises:
         RunError: pip refused; with the requirements that conflict.
     """
-    done = _pip(python, ["install", "--no-input", "--progress-bar=off", f"{package}=={version}", *options])
+    what = str(wheel) if wheel else f"{package}=={version}"
+    done = _pip(python, ["install", "--no-input", "--progress-bar=off", what, *options])
     if done.returncode != 0:
         raise RunError(f"{package} {version}", f"cannot be installed: {_why(done)}", todo="Choose another version.")
     return complaint(done.stderr)

@@ -1,0 +1,192 @@
+"""`harness bench compare`: whether what is timed costs something else than it does in a base."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.cli.inspect import progress_of
+from harness.errors import SpecError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from harness.bench.abba import Judgement, Terms
+    from harness.bench.lockstep import Side
+    from harness.versions.base import Base
+
+TIMED = "harness.bench.paths:timed"
+"""Makes the call of a case's path, given the names of both."""
+COLOURS = {"unchanged": "green", "faster": "green", "slower": "bold red", "inconclusive": "bold magenta"}
+
+
+def compare_with_base(options: argparse.Namespace) -> int:
+    """`harness bench compare`: 1 if something is slower, else 3 if something is inconclusive, else 0."""
+    from harness import environment, files
+    from harness.bench.abba import correct
+    from harness.settings import find_repository
+    from harness.versions.base import read_base, sides_of
+
+    environment.prepare(files.cache_folder() / "jax")
+    root = find_repository(Path.cwd()).root
+    base = read_base(options.base, root, of_a_case=bool(options.case))
+    asked = _asked(options, base, root)
+    terms = _terms(options, len(asked))
+    with ExitStack() as open_:
+        with progress_of(f"{base.kind} {base.word}", quiet=options.json):
+            bases = open_.enter_context(sides_of(base, asked, root))
+        step = open_.enter_context(nullcontext() if options.json else _bar(len(asked)))
+        found = [_compared(before, now, terms, options, step) for before, now in zip(bases, asked, strict=True)]
+    found = correct(found)
+    if options.json:
+        print(json.dumps(_json(base, asked, found), indent=2, allow_nan=False))
+    else:
+        _show(base, asked, found)
+    outcomes = [each.outcome for each in found]
+    return 1 if "slower" in outcomes else 3 if "inconclusive" in outcomes else 0
+
+
+def _asked(options: argparse.Namespace, base: Base, root: Path) -> list[Side]:
+    """What is timed, as it is now."""
+    from dataclasses import replace
+
+    from harness.versions.base import here
+
+    if bool(options.case) != bool(options.path):
+        raise SpecError("harness bench compare", "--case and --path go together", todo="Give both, or --call.")
+    named: list[tuple[str, str, dict[str, object]]] = [(call, call, {}) for call in options.call]
+    named += [(f"{options.case} {path}", TIMED, {"case": options.case, "path": path}) for path in options.path]
+    if not named:
+        todo = "Give --call MODULE:FACTORY, or --case NAME --path NAME."
+        raise SpecError("harness bench compare", "nothing to time", todo=todo)
+    if base.kind == "path" and len(named) > 1:
+        raise SpecError(f"BASE {base.word!r}", f"one path, and {len(named)} to hold against it", todo="Name one.")
+    variables = {"OMP_NUM_THREADS": str(options.threads or os.environ.get("OMP_NUM_THREADS") or 1)}
+    return [replace(here(name, factory, given, root), variables=variables) for name, factory, given in named]
+
+
+def _terms(options: argparse.Namespace, among: int) -> Terms:
+    from harness.bench.abba import Terms
+
+    try:
+        if options.threads < 0 or options.timeout <= 0 or options.memory < 0:
+            raise ValueError("--threads, --timeout and --memory are not above 0")
+        return Terms(delta=options.delta, limit_seconds=options.limit, among=among)
+    except ValueError as error:
+        todo = "Give a ratio below 1, and other numbers above 0."
+        raise SpecError("harness bench compare", str(error), todo=todo) from None
+
+
+def _compared(before: Side, now: Side, terms: Terms, options: argparse.Namespace, step: Any) -> Judgement:
+    from dataclasses import replace
+
+    from harness.bench.lockstep import compare_sides
+
+    return compare_sides(
+        replace(before, name="before"),
+        replace(now, name="now"),
+        terms=terms,
+        timeout_seconds=options.timeout,
+        memory_bytes=int(options.memory * 2**30),
+        progress=None if step is None else step(now.name),
+    )
+
+
+def _json(base: Base, asked: Sequence[Side], found: Sequence[Judgement]) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    comparisons = [
+        {"name": side.name, "factory": side.factory, "arguments": dict(side.arguments), **judgement.to_dict()}
+        for side, judgement in zip(asked, found, strict=True)
+    ]
+    return {"schema": 1, "base": asdict(base), "comparisons": comparisons}
+
+
+def _show(base: Base, asked: Sequence[Side], found: Sequence[Judgement]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    title = f"against the {base.kind} {base.word}"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("timed", overflow="fold", min_width=8)
+    for heading in ("before", "now", "change", "interval"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("outcome", no_wrap=True)
+    for side, each in zip(asked, found, strict=True):
+        table.add_row(side.name, *_figures(each), f"[{COLOURS[each.outcome]}]{each.outcome}[/]")
+    console.print(table)
+    for side, each in zip(asked, found, strict=True):
+        if each.reason:
+            console.print(f"{side.name}: {each.reason}", markup=False)
+    _show_evidence(found, console)
+
+
+def _figures(found: Judgement) -> tuple[str, str, str, str]:
+    if found.ratio is None:
+        return "", "", "", ""
+    low, high = found.ratio.low - 1, found.ratio.high - 1
+    before, now = map(duration, found.seconds())
+    return before, now, f"{found.ratio.value - 1:+.1%}", f"{low:+.1%} to {high:+.1%}"
+
+
+def _show_evidence(found: Sequence[Judgement], console: Console) -> None:
+    """What tells how much the figures are worth: of all comparisons, the worst."""
+    from harness.bench.context import differing
+
+    timed = [each for each in found if each.contexts and each.evidence]
+    for each in timed[:1]:
+        assert each.contexts
+        where = each.contexts[0]
+        on = where.accelerator or where.processor
+        console.print(f"{each.clock} time on {on}, threads {where.threads}, {where.precision}", markup=False)
+        for package, versions in differing(*each.contexts).items():
+            console.print(f"{package}: {versions[0] or 'none'} before, {versions[1] or 'none'} now", markup=False)
+    if timed:
+        loads = [each.evidence.load_average for each in timed if each.evidence and each.evidence.load_average]
+        waits = [each.evidence.oversubscription for each in timed if each.evidence and each.evidence.oversubscription]
+        load = f"load average {max(loads):.1f}, " if loads else ""
+        wait = f"wall time up to {max(waits):.1f} times CPU time, " if waits else ""
+        console.print(f"{load}{wait}{sum(each.cpu_seconds for each in found):.1f} s of CPU time", markup=False)
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit in which it has one to three digits before the point.
+
+    >>> duration(0.00512), duration(31.9e-6), duration(2.5)
+    ('5.12 ms', '31.9 us', '2.5 s')
+    """
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds * 1e9:.3g} ns"
+
+
+@contextmanager
+def _bar(count: int) -> Iterator[Callable[[str], Callable[[int, int], None]]]:
+    """A bar of all comparisons on standard error, which fills with the quads of each."""
+    from rich import progress
+    from rich.console import Console
+
+    columns = (progress.TextColumn("{task.description}", markup=False), progress.BarColumn(20))
+    with progress.Progress(*columns, progress.TimeElapsedColumn(), console=Console(stderr=True)) as shown:
+        task = shown.add_task("", total=count)
+        begun: list[str] = []
+
+        def begin(name: str) -> Callable[[int, int], None]:
+            shown.update(task, description=f"{name}: start", completed=len(begun))
+            begun.append(name)
+            earlier = len(begun) - 1
+
+            def told(quads: int, most: int) -> None:
+                description = f"{name}: quad {quads}, at most {most}"
+                shown.update(task, description=description, completed=earlier + quads / most)
+
+            return told
+
+        yield begin
