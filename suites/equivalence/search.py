@@ -73,9 +73,10 @@ def configurations(draw, heads, by_field):
 def begins(family, head, run, rows):
     """Whether a class with no field set is where a search may begin: it runs, and is not known to diverge.
 
-    Nor where the register knows it of this very run, though it does not show here: chance may hide it.
+    Nor where the register knows that a class of the family does in this very run, though it does not show: chance may
+    hide it.
     """
-    if known_as(f"{family.id}.{head.reference}.{run}", rows):
+    if any(known_as(f"{family.id}.{each.reference}.{run}", rows) for each in family.head):
         return False
     found = fields.seen(family, head, {}, run=run)
     refused = found.reference.raised and found.port.raised
