@@ -169,6 +169,15 @@ def _parser() -> argparse.ArgumentParser:
     merging.add_argument("folder", nargs="+", type=Path, metavar="DIR", help="the folders of the shards")
     merging.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="the folder to write")
 
+    exporting = _command(commands, "export", history.export_run, "write a run in the form of another tool")
+    exporting.add_argument("folder", type=Path, metavar="DIR", help="the run's folder")
+    exporting.add_argument(
+        "form",
+        choices=["annotations", "asv", "badge", "github-action-benchmark", "openmetrics", "parquet", "sarif"],
+        help="JUnit and the summary stand in the run's folder",
+    )
+    exporting.add_argument("-o", "--output", type=Path, metavar="FILE", help="a folder for asv (default: print it)")
+
     site = _command(commands, "dashboard", history.dashboard, "make a site of a folder of runs: what changed, and when")
     site.add_argument("folder", type=Path, metavar="DIR", help="a folder of runs, or of their run.json files")
     site.add_argument("--out", type=Path, required=True, metavar="SITE", help="the folder to write")

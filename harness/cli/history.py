@@ -66,6 +66,26 @@ def history(options: argparse.Namespace) -> int:
     return 0
 
 
+def export_run(options: argparse.Namespace) -> int:
+    """Write the run in another form, or print it; 0."""
+    from harness.files import write_atomic, write_folder
+    from harness.report.export import export
+
+    found = export(options.folder, form=options.form)
+    output: Path | None = options.output
+    if output is None:
+        if not isinstance(found, str) or options.json:
+            raise SpecError(f"export {options.form}", "cannot be printed", todo="Name a file or folder with --output.")
+        print(found, end="")
+    elif isinstance(found, dict):
+        write_folder(output, found.items(), mark="benchmarks.json")
+    else:
+        write_atomic(output, found)
+    if options.json:
+        print(json.dumps({"written": str(output)}))
+    return 0
+
+
 @contextmanager
 def _progress(name: str, *, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
     """A bar on standard error."""

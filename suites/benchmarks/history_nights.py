@@ -68,7 +68,7 @@ def write(folder: Path, planted: Planted, *, seed: int = 0, noise: np.ndarray | 
         if night == planted.broken:
             text = text[: len(text) // 2]
         place = folder / f"night-{night:04d}"
-        place.mkdir(parents=True)
+        place.mkdir(parents=True, exist_ok=True)
         (place / "run.json").write_text(text, encoding="utf-8")
         (place / "install.log").write_text("Collecting torch\nSuccessfully installed torch\n", encoding="utf-8")
         (place / "pytest.log").write_text(f"{len(results)} results\nthe run of night {night}\n", encoding="utf-8")
