@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
+from statistics import geometric_mean
 from typing import Any
 
 from harness.bench.context import Context
@@ -195,8 +196,9 @@ def _loaded(place: Path) -> Mapping[str, Any]:
 
 
 def _seen(lines: list[Any], environment: Mapping[str, Any], place: str) -> dict[Key, Seen]:
-    """The results by their keys; of several with one key, the one that stands worst."""
+    """The results by their keys; of several with one key, the one that stands worst, with the mean of their costs."""
     seen: dict[Key, Seen] = {}
+    costs: dict[Key, list[Cost]] = {}
     for number, line in enumerate(lines):
         if not isinstance(line, dict):
             raise RecordError(place, f"result {number} is {line!r}", todo="Remove it.")
@@ -207,7 +209,25 @@ def _seen(lines: list[Any], environment: Mapping[str, Any], place: str) -> dict[
         key, new = _key(result.suite, result.case, result.check), _folded(result, environment)
         if key not in seen or STANDINGS.index(new.standing) < STANDINGS.index(seen[key].standing):
             seen[key] = new
-    return seen
+        if new.cost is not None:
+            costs.setdefault(key, []).append(new.cost)
+    return {
+        key: replace(each, cost=_mean(costs[key])) if len(costs.get(key, ())) > 1 else each
+        for key, each in seen.items()
+    }
+
+
+def _mean(costs: list[Cost]) -> Cost:
+    """The geometric mean of costs in the first one's context, which is that of their ratios to the yardstick too."""
+    costs = [cost for cost in costs if cost.context == costs[0].context]
+    yardsticks = [cost.yardstick_seconds for cost in costs if cost.yardstick_seconds is not None]
+    return Cost(
+        seconds=geometric_mean(cost.seconds for cost in costs),
+        low=geometric_mean(cost.low for cost in costs),
+        high=geometric_mean(cost.high for cost in costs),
+        yardstick_seconds=geometric_mean(yardsticks) if len(yardsticks) == len(costs) else None,
+        context=costs[0].context,
+    )
 
 
 def _folded(result: Result, environment: Mapping[str, Any]) -> Seen:
@@ -233,7 +253,8 @@ def _cost(result: Result, environment: Mapping[str, Any]) -> Cost | None:
     if yardstick is None and peak:
         # The peak of a matrix product: the time is then told in what that would have done meanwhile.
         yardstick = 1 / peak
-    low, high = result.number("low_seconds"), result.number("high_seconds")
+    ends = (result.number(name) for name in ("low_seconds", "high_seconds"))
+    low, high = (end if end is not None and math.isfinite(end) and end > 0 else seconds for end in ends)
     context = _context(
         str(environment.get("processor", "")),
         _whole(environment.get("cores")),
@@ -242,7 +263,7 @@ def _cost(result: Result, environment: Mapping[str, Any]) -> Cost | None:
         str(result.metrics.get("precision") or ""),
     )
     usable = yardstick if yardstick is not None and math.isfinite(yardstick) and yardstick > 0 else None
-    return Cost(seconds, seconds if low is None else low, seconds if high is None else high, usable, context)
+    return Cost(seconds, low, high, usable, context)
 
 
 @lru_cache(maxsize=1024)

@@ -64,11 +64,16 @@ def draw(noise: np.ndarray, count: int, random: np.random.Generator) -> np.ndarr
     return np.concatenate([noise[start : start + BLOCK] for start in starts])[:count].copy()
 
 
-def measured(file: Path = NOISE) -> np.ndarray:
-    """The times of the measured processes divided by their yardsticks, with a mean of one."""
+def measured(file: Path = NOISE, *, processes: int = 2) -> np.ndarray:
+    """Nights with a mean of one, each the geometric mean of that many measured times by their yardsticks.
+
+    Those of a night were measured as far apart as the file allows: its parts are laid over each other.
+    """
     rows = np.array(json.loads(file.read_text(encoding="utf-8"))["rows"])
-    ratios = rows[:, 0] / rows[:, 1]
-    return ratios / ratios.mean()
+    ratios = np.log(rows[:, 0] / rows[:, 1])
+    count = len(ratios) // processes
+    nights = np.exp(ratios[: count * processes].reshape(processes, count).mean(axis=0))
+    return nights / nights.mean()
 
 
 def _is_seen(series: np.ndarray) -> bool:
@@ -80,14 +85,15 @@ def main() -> None:
     parser.add_argument("--histories", type=int, default=HISTORIES)
     parser.add_argument("--step", type=float, action="append", help="default: 0.05 and 0.1")
     parser.add_argument("--noise", type=Path, default=NOISE, help="a file of history_noise.py")
+    parser.add_argument("--processes", type=int, default=2, help="how many measure a path in a night (default: 2)")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    noise = measured(options.noise)
+    noise = measured(options.noise, processes=options.processes)
     found = [simulate(noise, histories=options.histories, step=step) for step in options.step or (0.05, 0.1)]
     if options.json:
         print(json.dumps([asdict(each) for each in found], indent=1))
         return
-    print(f"noise of {len(noise)} processes, which varies by {noise.std():.2%} from one to the next")
+    print(f"{len(noise)} nights of {options.processes} processes each: {noise.std():.2%} from one to the next")
     for each in found:
         print(
             f"{each.step:.0%} step: found within {WITHIN} nights in {each.found_ratio:.1%} of {each.histories} "

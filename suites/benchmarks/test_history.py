@@ -13,6 +13,7 @@ import pytest
 
 from suites.benchmarks.history_detection import draw, measured, simulate
 from suites.benchmarks.history_nights import Planted, write
+from suites.benchmarks.history_noise import NOISE
 
 
 def test_a_step_of_a_tenth_is_found_within_five_nights() -> None:
@@ -23,8 +24,9 @@ def test_a_step_of_a_tenth_is_found_within_five_nights() -> None:
 
 
 @pytest.mark.slow
-def test_the_figures_of_the_history() -> None:
-    found = simulate(measured(), histories=300, step=0.1)
+@pytest.mark.parametrize("file", [NOISE, NOISE.with_name("history_noise_again.json")], ids=["chosen on", "not seen"])
+def test_the_figures_of_the_history(file: Path) -> None:
+    found = simulate(measured(file), histories=300, step=0.1)
     print(found)  # noqa: T201
     assert found.found_ratio >= 0.95
     assert found.false_alarm_ratio <= 0.02

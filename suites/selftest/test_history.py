@@ -192,6 +192,17 @@ class TestReading:
         keep(tmp_path, "a", record("2025-03-14T09:00:00", *lines))
         assert read_nights(tmp_path).runs[0].seen["parity", "x", "forward"].reason == "why"
 
+    def test_a_path_that_is_measured_twice_in_a_night_has_the_mean(self, tmp_path: Path) -> None:
+        def times(seconds: float, yardstick: float) -> dict[str, Any]:
+            metrics = {"median_seconds": seconds, "yardstick_seconds": yardstick, "threads": 1, "precision": "float32"}
+            return result("x", metrics=metrics)
+
+        keep(tmp_path, "a", record("2025-03-14T09:00:00", times(0.02, 0.01), times(0.16, 0.02)))
+        cost = read_nights(tmp_path).runs[0].seen["parity", "x", "forward"].cost
+        assert cost is not None
+        assert cost.yardstick_seconds is not None
+        assert cost.seconds / cost.yardstick_seconds == pytest.approx(4.0)
+
     def test_the_two_logs_are_kept_apart(self, tmp_path: Path) -> None:
         finish(write_run(tmp_path / "a", result("x")))
         (tmp_path / "a/install.log").write_text("installed")
