@@ -82,6 +82,12 @@ class TestPages:
             assert words in text
         assert f"night-{PLANTED.broken:04d}/run.json" in text
 
+    def test_the_news_are_an_issue_s_worth_of_markdown(self, site: Path) -> None:
+        text = (site / "news.md").read_text(encoding="utf-8")
+        for line in ("## New", "- diverge: `parity case-002 forward`. the output is off", "## Mended", "## Speed"):
+            assert line in text
+        assert "- packages / torch: 2.13.0 to 2.14.0" in text
+
     def test_the_step_has_its_commits(self, told: Story, site: Path) -> None:
         step = next(step for course, step in told.news.steps if course.key[1] == "case-020")
         before, after = told.nights[step.before].commit[:10], told.nights[step.after].commit[:10]

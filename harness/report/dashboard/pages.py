@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from harness.bench.history.changes import Change
 from harness.report import words
 from harness.report.dashboard import lines
+from harness.report.dashboard.markdown import news
 from harness.report.dashboard.story import RECENT, Story, is_off
 from harness.report.nights import Key, Night, log
 from harness.report.page import environment, flat, slug
@@ -38,6 +39,7 @@ def build(told: Story, *, progress: Callable[[int, int], None] | None = None) ->
     made, charts = _environment(), _charts()
     total = len(told.courses) + len(told.nights)
     yield MARK, json.dumps({"schema": 1, "nights": len(told.nights), "results": len(told.courses)}) + "\n"
+    yield "news.md", news(told)
     yield "assets/site.css", f"{_text('templates/page.css')}\n{_text('dashboard/site.css')}"
     yield "assets/site.js", _text("dashboard/site.js")
     if charts:
