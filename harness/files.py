@@ -72,7 +72,12 @@ def write_folder(folder: Path, files: Iterable[tuple[str, str | bytes]], *, mark
             (new / name).write_bytes(content.encode(errors="replace") if isinstance(content, str) else content)
         if folder.exists():
             folder.replace(old)
-        new.replace(folder)
+        try:
+            new.replace(folder)
+        except OSError:
+            if old.exists():
+                old.replace(folder)
+            raise
     except OSError as error:
         raise RecordError(str(folder), f"cannot be written ({error.strerror})", todo=_remedy(error)) from error
     finally:

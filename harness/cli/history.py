@@ -18,6 +18,7 @@ def dashboard(options: argparse.Namespace) -> int:
     from harness.report.dashboard import build, story
     from harness.report.dashboard.pages import MARK, has_charts
     from harness.report.nights import read_nights
+    from harness.report.words import plural
 
     folder, site = options.folder.resolve(), options.out.resolve()
     if site == folder or folder in site.parents or site in folder.parents:
@@ -45,7 +46,8 @@ def dashboard(options: argparse.Namespace) -> int:
     if not has_charts():
         print("harness: for charts to zoom, `pip install dygraphs==0.0.14`", file=sys.stderr)
     print(
-        f"{len(told.nights)} nights: {len(news.appeared)} new, {len(news.mended)} mended, {len(news.steps)} speed steps"
+        f"{plural(len(told.nights), 'night')}: {len(news.appeared)} new, {len(news.mended)} mended,"
+        f" {plural(len(news.steps), 'speed step')}"
     )
     print(f"site: {found['site']}")
     return 0

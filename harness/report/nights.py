@@ -9,11 +9,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from statistics import geometric_mean
 from typing import Any
 
-from harness.bench.context import Context
 from harness.errors import RecordError
+from harness.report.cost import Cost, cost_of, mean_cost
 from harness.report.run import SCHEMA, Result, read_run, record, result_of
 from harness.report.words import STANDINGS, Standing, standing
 
@@ -22,17 +21,6 @@ LOGS = {"installation": "install.log", "run": "pytest.log"}
 
 Key = tuple[str, str, str]
 """Suite, case, check: what a result is a result of, from night to night."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What a path took: the median, its interval, and the yardstick of the same run, in seconds."""
-
-    seconds: float
-    low: float
-    high: float
-    yardstick_seconds: float | None
-    context: Context
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,22 +200,9 @@ def _seen(lines: list[Any], environment: Mapping[str, Any], place: str) -> dict[
         if new.cost is not None:
             costs.setdefault(key, []).append(new.cost)
     return {
-        key: replace(each, cost=_mean(costs[key])) if len(costs.get(key, ())) > 1 else each
+        key: replace(each, cost=mean_cost(costs[key])) if len(costs.get(key, ())) > 1 else each
         for key, each in seen.items()
     }
-
-
-def _mean(costs: list[Cost]) -> Cost:
-    """The geometric mean of costs in the first one's context, which is that of their ratios to the yardstick too."""
-    costs = [cost for cost in costs if cost.context == costs[0].context]
-    yardsticks = [cost.yardstick_seconds for cost in costs if cost.yardstick_seconds is not None]
-    return Cost(
-        seconds=geometric_mean(cost.seconds for cost in costs),
-        low=geometric_mean(cost.low for cost in costs),
-        high=geometric_mean(cost.high for cost in costs),
-        yardstick_seconds=geometric_mean(yardsticks) if len(yardsticks) == len(costs) else None,
-        context=costs[0].context,
-    )
 
 
 def _folded(result: Result, environment: Mapping[str, Any]) -> Seen:
@@ -238,37 +213,11 @@ def _folded(result: Result, environment: Mapping[str, Any]) -> Seen:
         standing=found,
         error=result.number("error"),
         floor=next((floor for floor in floors if floor is not None), None),
-        cost=_cost(result, environment),
+        cost=cost_of(result, environment),
         reason="" if is_plain else result.reason,
         registered=result.registered,
         repeat="" if is_plain else result.repeat,
     )
-
-
-def _cost(result: Result, environment: Mapping[str, Any]) -> Cost | None:
-    seconds = result.number("median_seconds")
-    if seconds is None or not math.isfinite(seconds) or seconds <= 0:
-        return None
-    peak, yardstick = result.number("peak_flops_per_second"), result.number("yardstick_seconds")
-    if yardstick is None and peak:
-        # The peak of a matrix product: the time is then told in what that would have done meanwhile.
-        yardstick = 1 / peak
-    ends = (result.number(name) for name in ("low_seconds", "high_seconds"))
-    low, high = (end if end is not None and math.isfinite(end) and end > 0 else seconds for end in ends)
-    context = _context(
-        str(environment.get("processor", "")),
-        _whole(environment.get("cores")),
-        str(result.metrics.get("accelerator") or ""),
-        _whole(result.metrics.get("threads")),
-        str(result.metrics.get("precision") or ""),
-    )
-    usable = yardstick if yardstick is not None and math.isfinite(yardstick) and yardstick > 0 else None
-    return Cost(seconds, low, high, usable, context)
-
-
-@lru_cache(maxsize=1024)
-def _context(processor: str, cores: int, accelerator: str, threads: int, precision: str) -> Context:
-    return Context(processor, cores, accelerator, threads, precision, versions={})
 
 
 @lru_cache(maxsize=1 << 16)

@@ -21,6 +21,10 @@ INTERRUPTED = 2
 """The exit status with which pytest says that it was interrupted, or could not collect every test."""
 
 
+_VERDICTS = {verdict.value: verdict for verdict in Verdict}
+"""A history reads half a million results: no list is made for each."""
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """One claim and what became of it.
@@ -131,13 +135,13 @@ def result_of(line: Mapping[str, Any], place: str) -> Result:
     for key in ("suite", "case", "check", "verdict"):
         if not isinstance(line.get(key), str):
             raise RecordError(place, f"the result's {key!r} is {line.get(key)!r}", todo="Remove the line.")
-    if line["verdict"] not in (known := [verdict.value for verdict in Verdict]):
-        raise RecordError(place, f"unknown verdict {line['verdict']!r}", todo=closest(line["verdict"], known))
+    if line["verdict"] not in _VERDICTS:
+        raise RecordError(place, f"unknown verdict {line['verdict']!r}", todo=closest(line["verdict"], _VERDICTS))
     return Result(
         suite=line["suite"],
         case=line["case"],
         check=line["check"],
-        verdict=Verdict(line["verdict"]),
+        verdict=_VERDICTS[line["verdict"]],
         title=str(line.get("title") or ""),
         test=str(line.get("test") or ""),
         registered=tuple(map(str, line.get("registered") or ())),

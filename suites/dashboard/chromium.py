@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any, Self
 
-INSTALL = "needs chromium 1.0, which is not installed: run `apt-get install chromium`"
+INSTALL = "chromium is not installed: run `apt-get install -y chromium`"
 SECONDS = 60.0
 """For which an answer is waited for: a start takes two on an idle machine, and twenty on a busy one."""
 

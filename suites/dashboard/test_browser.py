@@ -25,6 +25,12 @@ def page_of(site: Path, pattern: str) -> Path:
     return sorted(site.glob(pattern))[0]
 
 
+@pytest.mark.slow
+def test_a_browser_is_there_where_slow_tests_run(browser: Page) -> None:
+    """The other tests are skipped without one; this one then fails `tox run -e slow`."""
+    assert browser.evaluate("navigator.userAgent")
+
+
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [PHONE, DESK])
 @pytest.mark.parametrize("pattern", PAGES)

@@ -131,7 +131,7 @@ class TestCommand:
         site = tmp_path / "site"
         assert self.run(str(nights), "--out", str(site)).returncode == 0
         done = self.run(str(nights), "--out", str(site))
-        assert (done.returncode, "1 new, 1 mended, 1 speed steps" in done.stdout) == (0, True)
+        assert (done.returncode, "1 new, 1 mended, 1 speed step" in done.stdout) == (0, True)
         assert [path.name for path in tmp_path.iterdir()] == ["site"]
         (tmp_path / "mine").mkdir()
         (tmp_path / "mine/file").write_text("kept")

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.errors import RecordError
-from harness.report.nights import Cost, Key, Night
+from harness.report.cost import Cost
+from harness.report.nights import Key, Night
 
 
 def github_action_benchmark(night: Night) -> str:
