@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.cli import main
+from harness.cli import command_parsers, main
 from harness.environment import revision
 from harness.errors import RecordError
 from harness.files import append_line
@@ -147,6 +147,8 @@ def test_every_form_is_one_of_the_command(run: Path) -> None:
     for form in FORMS:
         if form != "parquet" or find_spec("pyarrow"):
             assert export(run, form=form)
+    (choices,) = (action.choices for action in command_parsers()["export"]._actions if action.dest == "form")
+    assert tuple(choices or ()) == FORMS
     with pytest.raises(ValueError, match="wanted one of"):
         export(run, form="other")
 
