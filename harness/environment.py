@@ -7,6 +7,7 @@ import gc
 import hashlib
 import os
 import platform
+import subprocess
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
@@ -82,6 +83,26 @@ def capture() -> dict[str, Any]:
         "packages": versions(),
         "variables": {name: os.environ[name] for name in _VARIABLES if name in os.environ},
     }
+
+
+def revision(folder: Path) -> dict[str, Any]:
+    """The commit of the repository in `folder`, how many there are up to it, and whether files differ from it.
+
+    The number is left out where only the newest commits are there; all of it where there is no git.
+    """
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True, timeout=30)
+        return done.stdout.strip()
+
+    try:
+        found: dict[str, Any] = {"commit": git("rev-parse", "HEAD")}
+        if git("rev-parse", "--is-shallow-repository") == "false":
+            found["number"] = int(git("rev-list", "--count", "HEAD"))
+        found["changed_files"] = bool(git("status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return {}
+    return found
 
 
 def peak_bytes() -> int | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,41 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def write_folder(folder: Path, files: Iterable[tuple[str, str | bytes]], *, mark: str) -> Path:
+    """Write a folder of files, each a path in it and its content: all of them or, if anything is raised, none.
+
+    A folder that is there is replaced only if it is empty or has the file `mark`, by which an earlier one is known.
+
+    Raises:
+        RecordError: the folder holds other things, or the disk refused.
+    """
+    if folder.exists() and not (folder / mark).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RecordError(str(folder), f"holds other things, and no {mark}", todo="Name a new folder.")
+    temporary = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        new, old = temporary / "new", temporary / "old"
+        new.mkdir()
+        for name, content in files:
+            (new / name).parent.mkdir(parents=True, exist_ok=True)
+            (new / name).write_bytes(content.encode(errors="replace") if isinstance(content, str) else content)
+        if folder.exists():
+            folder.replace(old)
+        try:
+            new.replace(folder)
+        except OSError:
+            if old.exists():
+                old.replace(folder)
+            raise
+    except OSError as error:
+        raise RecordError(str(folder), f"cannot be written ({error.strerror})", todo=_remedy(error)) from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return folder
 
 
 def append_line(path: Path, *values: Mapping[str, Any]) -> None:

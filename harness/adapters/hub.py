@@ -125,7 +125,8 @@ class _Answers(BaseHTTPRequestHandler):
         return self._send(404, {"error": f"the stand-in does not know {path}"})
 
     def _create(self, asked: Mapping[str, Any]) -> None:
-        name = f"{asked.get('organization') or 'owner'}/{asked['name']}"
+        kind = "datasets/" if asked.get("type") == "dataset" else ""
+        name = f"{kind}{asked.get('organization') or 'owner'}/{asked['name']}"
         if name in self.hub.repositories:
             return self._send(409, {"error": "there is one already", "url": f"{self.hub.endpoint}/{name}"})
         self.hub.repositories[name] = Repository(private=bool(asked.get("private")))

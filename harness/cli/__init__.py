@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.cli import across, audit, bench, inspect, merge, porting, repro, run, versions, zero_shot
+from harness.cli import across, audit, bench, history, inspect, merge, porting, repro, run, versions, zero_shot
 from harness.errors import HarnessError
 
 EPILOG = """exit status:
@@ -194,6 +194,24 @@ def _parser() -> argparse.ArgumentParser:
     merging = _command(commands, "merge", merge.merge_runs, "merge the runs of shards into one, with one report")
     merging.add_argument("folder", nargs="+", type=Path, metavar="DIR", help="the folders of the shards")
     merging.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="the folder to write")
+
+    exporting = _command(commands, "export", history.export_run, "write a run in the form of another tool")
+    exporting.add_argument("folder", type=Path, metavar="DIR", help="the run's folder")
+    exporting.add_argument(
+        "form",
+        choices=["annotations", "asv", "badge", "github-action-benchmark", "openmetrics", "parquet", "sarif"],
+        help="JUnit and the summary stand in the run's folder",
+    )
+    exporting.add_argument("-o", "--output", type=Path, metavar="FILE", help="a folder for asv (default: print it)")
+
+    site = _command(commands, "dashboard", history.dashboard, "make a site of a folder of runs: what changed, and when")
+    site.add_argument("folder", type=Path, metavar="DIR", help="a folder of runs, or of their run.json files")
+    site.add_argument("--out", type=Path, required=True, metavar="SITE", help="the folder to write")
+
+    keeping = _command(commands, "history", history.history, "put a run into a history, or fetch one")
+    keeping.add_argument("what", choices=["push", "pull"], help="push DIR PLACE, or pull PLACE DIR")
+    keeping.add_argument("source", metavar="FROM", help="a run's folder; or a folder of runs, or hub:OWNER/NAME")
+    keeping.add_argument("target", metavar="TO", help="a folder of runs, or hub:OWNER/NAME, a data set of the Hub")
     return parser
 
 

@@ -155,7 +155,8 @@ class Recorder:
         run = {"id": re.sub(r"\W", "", started), "started": started, "profile": profile, "command": command}
         if self.config.getoption("shard"):
             run["shard"] = self.config.getoption("shard")
-        self.event("run", run=run, environment=environment.capture())
+        found = environment.revision(self.config.rootpath)
+        self.event("run", run=run, environment=environment.capture() | ({"revision": found} if found else {}))
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         kept = session.config.stash.get(KEPT, ())

@@ -21,6 +21,10 @@ INTERRUPTED = 2
 """The exit status with which pytest says that it was interrupted, or could not collect every test."""
 
 
+_VERDICTS = {verdict.value: verdict for verdict in Verdict}
+"""A history reads half a million results: no list is made for each."""
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """One claim and what became of it.
@@ -99,7 +103,7 @@ def read_run(folder: Path) -> Run:
         )
     told = _tell(read_lines(events_file))
     lines = enumerate(read_lines(results_file), start=1)
-    results = _latest([_result(line, f"{results_file}:{number}") for number, line in lines], told.starts)
+    results = _latest([result_of(line, f"{results_file}:{number}") for number, line in lines], told.starts)
     explained = {result.test for result in results if not succeeded(result)}
     failed = [test for test, outcome in told.outcomes.items() if outcome == "failed" and test not in explained]
     seen = {*told.starts, *told.outcomes, *told.not_run}
@@ -119,6 +123,34 @@ def read_run(folder: Path) -> Run:
         unreached=max(0, told.total - len(seen)),
         shard=str(told.run.get("shard") or ""),
         elsewhere=told.elsewhere,
+    )
+
+
+def result_of(line: Mapping[str, Any], place: str) -> Result:
+    """The result that a line tells.
+
+    Raises:
+        RecordError: it is none.
+    """
+    for key in ("suite", "case", "check", "verdict"):
+        if not isinstance(line.get(key), str):
+            raise RecordError(place, f"the result's {key!r} is {line.get(key)!r}", todo="Remove the line.")
+    if line["verdict"] not in _VERDICTS:
+        raise RecordError(place, f"unknown verdict {line['verdict']!r}", todo=closest(line["verdict"], _VERDICTS))
+    return Result(
+        suite=line["suite"],
+        case=line["case"],
+        check=line["check"],
+        verdict=_VERDICTS[line["verdict"]],
+        title=str(line.get("title") or ""),
+        test=str(line.get("test") or ""),
+        registered=tuple(map(str, line.get("registered") or ())),
+        reason=str(line.get("reason") or ""),
+        metrics=dict(line.get("metrics") or {}),
+        seconds=float(line.get("seconds") or 0.0),
+        files=tuple(map(str, line.get("files") or ())),
+        repeat=str(line.get("repeat") or ""),
+        key=str(line.get("key") or ""),
     )
 
 
@@ -263,29 +295,6 @@ def _latest(results: list[Result], starts: Mapping[str, int]) -> tuple[Result, .
         again = starts.get(result.test, 0) > 1
         kept[result.suite, result.case, result.check, result.test, -1 if again else number] = result
     return tuple(kept.values())
-
-
-def _result(line: Mapping[str, Any], place: str) -> Result:
-    for key in ("suite", "case", "check", "verdict"):
-        if not isinstance(line.get(key), str):
-            raise RecordError(place, f"the result's {key!r} is {line.get(key)!r}", todo="Remove the line.")
-    if line["verdict"] not in (known := [verdict.value for verdict in Verdict]):
-        raise RecordError(place, f"unknown verdict {line['verdict']!r}", todo=closest(line["verdict"], known))
-    return Result(
-        suite=line["suite"],
-        case=line["case"],
-        check=line["check"],
-        verdict=Verdict(line["verdict"]),
-        title=str(line.get("title") or ""),
-        test=str(line.get("test") or ""),
-        registered=tuple(map(str, line.get("registered") or ())),
-        reason=str(line.get("reason") or ""),
-        metrics=dict(line.get("metrics") or {}),
-        seconds=float(line.get("seconds") or 0.0),
-        files=tuple(map(str, line.get("files") or ())),
-        repeat=str(line.get("repeat") or ""),
-        key=str(line.get("key") or ""),
-    )
 
 
 def _command(command: object) -> str:

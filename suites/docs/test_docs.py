@@ -96,7 +96,7 @@ def test_toml(text, tmp_path):
 
 def test_blocks_are_found_and_every_language_is_tested():
     languages = {match["language"] for document in DOCUMENTS for match in FENCE.finditer(document.read_text())}
-    assert {"bash", "python", "toml"} <= languages <= {"bash", "diff", "python", "toml", "text"}
+    assert {"bash", "python", "toml"} <= languages <= {"bash", "diff", "python", "toml", "text", "yaml"}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

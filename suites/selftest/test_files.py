@@ -2,6 +2,7 @@
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
@@ -61,3 +62,35 @@ def test_the_cache_is_where_the_variable_says(tmp_path, monkeypatch):
     assert cache_folder() == tmp_path
     monkeypatch.delenv("HARNESS_CACHE")
     assert "parity-harness" in str(cache_folder())
+
+
+class TestWriteFolder:
+    def test_all_or_nothing_and_over_an_earlier_one_alone(self, tmp_path):
+        from harness.files import write_folder
+
+        site = write_folder(tmp_path / "site", [("mark", "1"), ("a/b.txt", b"old")], mark="mark")
+        write_folder(site, [("mark", "2")], mark="mark")
+        assert sorted(path.name for path in site.rglob("*")) == ["mark"]
+        (tmp_path / "other").mkdir()
+        (tmp_path / "other/file").touch()
+        for folder in (tmp_path / "other", tmp_path / "other/file"):
+            with pytest.raises(RecordError, match="holds other things, and no mark"):
+                write_folder(folder, [("mark", "3")], mark="mark")
+        assert (tmp_path / "other/file").is_file()
+
+    def test_a_disk_that_refuses_leaves_the_old_one(self, tmp_path, monkeypatch):
+        from harness.files import write_folder
+
+        site = write_folder(tmp_path / "site", [("mark", "1")], mark="mark")
+        replace = Path.replace
+
+        def refuse(self, target):
+            if self.name == "new":
+                raise OSError(28, "No space left on device")
+            return replace(self, target)
+
+        monkeypatch.setattr(Path, "replace", refuse)
+        with pytest.raises(RecordError, match="The disk is full"):
+            write_folder(site, [("mark", "2")], mark="mark")
+        assert (site / "mark").read_text() == "1"
+        assert [path.name for path in tmp_path.iterdir()] == ["site"]

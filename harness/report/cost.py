@@ -1,0 +1,68 @@
+"""What a result of the record says that a path took."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from statistics import geometric_mean
+from typing import Any
+
+from harness.bench.context import Context
+from harness.report.run import Result
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a path took: the median, its interval, and the yardstick of the same run, in seconds."""
+
+    seconds: float
+    low: float
+    high: float
+    yardstick_seconds: float | None
+    context: Context
+
+
+def cost_of(result: Result, environment: Mapping[str, Any]) -> Cost | None:
+    """What the result says that a path took, None where it says nothing."""
+    seconds = result.number("median_seconds")
+    if seconds is None or not math.isfinite(seconds) or seconds <= 0:
+        return None
+    peak, yardstick = result.number("peak_flops_per_second"), result.number("yardstick_seconds")
+    if yardstick is None and peak:
+        # The peak of a matrix product: the time is then told in what that would have done meanwhile.
+        yardstick = 1 / peak
+    ends = (result.number(name) for name in ("low_seconds", "high_seconds"))
+    low, high = (end if end is not None and math.isfinite(end) and end > 0 else seconds for end in ends)
+    context = _context(
+        str(environment.get("processor", "")),
+        _whole(environment.get("cores")),
+        str(result.metrics.get("accelerator") or ""),
+        _whole(result.metrics.get("threads")),
+        str(result.metrics.get("precision") or ""),
+    )
+    usable = yardstick if yardstick is not None and math.isfinite(yardstick) and yardstick > 0 else None
+    return Cost(seconds, low, high, usable, context)
+
+
+def mean_cost(costs: list[Cost]) -> Cost:
+    """The geometric mean of costs in the first one's context, which is that of their ratios to the yardstick too."""
+    costs = [cost for cost in costs if cost.context == costs[0].context]
+    yardsticks = [cost.yardstick_seconds for cost in costs if cost.yardstick_seconds is not None]
+    return Cost(
+        seconds=geometric_mean(cost.seconds for cost in costs),
+        low=geometric_mean(cost.low for cost in costs),
+        high=geometric_mean(cost.high for cost in costs),
+        yardstick_seconds=geometric_mean(yardsticks) if len(yardsticks) == len(costs) else None,
+        context=costs[0].context,
+    )
+
+
+@lru_cache(maxsize=1024)
+def _context(processor: str, cores: int, accelerator: str, threads: int, precision: str) -> Context:
+    return Context(processor, cores, accelerator, threads, precision, versions={})
+
+
+def _whole(value: object) -> int:
+    return value if isinstance(value, int) else 0
