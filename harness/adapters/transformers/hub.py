@@ -19,12 +19,14 @@ PATH = "/{repo_id}/resolve/{revision}/{filename}"
 def turned_to(endpoint: str, token: str, cache: Path) -> Iterator[None]:
     """While open, models are put and fetched there, with that token, whatever the environment says.
 
-    Both packages read HF_ENDPOINT and HF_HOME when they are imported, so that what they made of them is replaced.
+    Both packages read HF_ENDPOINT and HF_HOME when they are imported, so that what they made of them is replaced, as
+    far as their versions have it.
 
     cache: where what is fetched lies.
     """
     places = (
         (constants, "ENDPOINT", endpoint),
+        (constants, "HUGGINGFACE_CO_URL_TEMPLATE", endpoint + PATH),
         (file_download, "HUGGINGFACE_CO_URL_TEMPLATE", endpoint + PATH),
         (constants, "HF_HUB_CACHE", str(cache)),
         (constants, "HF_HUB_OFFLINE", False),
@@ -37,7 +39,8 @@ def turned_to(endpoint: str, token: str, cache: Path) -> Iterator[None]:
     )
     with ExitStack() as stack:
         for holder, name, value in places:
-            stack.enter_context(patch.object(holder, name, value))
+            if hasattr(holder, name):
+                stack.enter_context(patch.object(holder, name, value))
         disable_progress_bars()
         stack.callback(enable_progress_bars)
         stack.enter_context(patch.dict("os.environ", {"HF_TOKEN": token, "NO_PROXY": "127.0.0.1"}))
