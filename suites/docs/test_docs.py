@@ -27,12 +27,16 @@ def blocks(language, *, marked=()):
 
 
 def run(text, folder):
-    """Run the block's lines in a shell, with this interpreter's commands found first."""
+    """Run the block's lines in a shell, with this interpreter's commands found first, as if no worker ran this test.
+
+    In one of pytest-xdist nothing is timed.
+    """
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", text],
         cwd=folder,
-        env=os.environ | {"PATH": path},
+        env=variables | {"PATH": path},
         capture_output=True,
         text=True,
         check=False,
