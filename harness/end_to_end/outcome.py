@@ -10,7 +10,8 @@ import numpy as np
 
 from harness.parity.compare import Array, Verdict, plain
 from harness.parity.floor import FACTOR, measure
-from harness.register import Row, explained
+from harness.parity.outcome import reason_of, registered, verdict_of
+from harness.register import Row
 from harness.tolerance import CONTRACT
 
 SHOWN = 160
@@ -74,26 +75,18 @@ class Outcome:
     @property
     def verdict(self) -> Verdict:
         """Agree within the limit; inconclusive where nothing was compared or the error is no number."""
-        if not self.compared or self.error != self.error:
-            return Verdict.INCONCLUSIVE
-        if self.error <= self.limit:
-            return Verdict.AGREE
-        return Verdict.WITHIN_TOLERANCE if self.error <= self.contract else Verdict.DIVERGE
+        found = verdict_of(self.error, self.limit, compared=self.compared)
+        within = found is Verdict.DIVERGE and self.error <= self.contract
+        return Verdict.WITHIN_TOLERANCE if within else found
 
     @property
     def reason(self) -> str:
         """In a sentence what is outside, or "" where it agrees."""
-        if self.verdict is Verdict.AGREE:
-            return ""
-        if self.verdict is Verdict.INCONCLUSIVE:
-            return "nothing was compared" if not self.compared else f"the error is no number ({self.worst})"
-        return f"{self.error:.3g}, where {self.limit:.3g} is allowed ({self.worst})"
+        return reason_of(self.verdict, self.error, self.limit, compared=self.compared, worst=self.worst)
 
     def registered(self, rows: Sequence[Row]) -> tuple[str, ...]:
         """The ids of those rows of the register that explain it; nothing explains an inconclusive one."""
-        if self.verdict is Verdict.INCONCLUSIVE:
-            return ()
-        return explained(self.error, rows, agrees=self.verdict is Verdict.AGREE)
+        return registered(self.verdict, self.error, rows)
 
     def metrics(self) -> dict[str, Any]:
         """The numbers of the result's line in the record."""

@@ -8,7 +8,8 @@ from dataclasses import field as by_default
 from typing import Any
 
 from harness.parity.compare import Difference, Verdict, plain
-from harness.register import Row, explained
+from harness.parity.outcome import registered
+from harness.register import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +56,7 @@ class Outcome:
 
     def registered(self, rows: Sequence[Row]) -> tuple[str, ...]:
         """The ids of those rows of the register that explain it; nothing explains an inconclusive one."""
-        if self.verdict is Verdict.INCONCLUSIVE:
-            return ()
-        return explained(self.error, rows, agrees=self.verdict is Verdict.AGREE)
+        return registered(self.verdict, self.error, rows)
 
     def metrics(self) -> dict[str, Any]:
         """The figures of the result's line in the record; with a field, how it stands."""

@@ -15,7 +15,8 @@ from harness.parity.diagnose import Diagnosis
 from harness.parity.judge import Line
 from harness.parity.localise import Faulty
 from harness.parity.naming import Proposal
-from harness.register import Row, explained
+from harness.parity.outcome import registered
+from harness.register import Row
 from harness.tolerance import Tolerance
 
 if TYPE_CHECKING:
@@ -102,10 +103,7 @@ class Comparison:
 
     def registered(self, rows: Sequence[Row]) -> tuple[str, ...]:
         """The ids of those rows of the register that explain this result; nothing explains an inconclusive one."""
-        if self.verdict is Verdict.INCONCLUSIVE:
-            return ()
-        error = self.worst.error if self.worst else 0.0
-        return explained(error, rows, agrees=self.verdict is Verdict.AGREE)
+        return registered(self.verdict, self.worst.error if self.worst else 0.0, rows)
 
     def save_repro(self, folder: str | Path, *, module: str | None = None) -> Repro:
         """Write the smallest repro of a module at fault, by default of the first: a script and what it reads.

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.parity.compare import Difference, Verdict, plain
-from harness.register import Row, explained
+from harness.parity.outcome import reason_of, registered, verdict_of
+from harness.register import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,24 +52,16 @@ class Outcome:
     @property
     def verdict(self) -> Verdict:
         """Agree within the gate; inconclusive where nothing was compared or the error is no number."""
-        if not self.compared or self.error != self.error:
-            return Verdict.INCONCLUSIVE
-        return Verdict.AGREE if self.error <= self.limit else Verdict.DIVERGE
+        return verdict_of(self.error, self.limit, compared=self.compared)
 
     @property
     def reason(self) -> str:
         """In a sentence what is outside, or "" where it agrees."""
-        if self.verdict is Verdict.AGREE:
-            return ""
-        if self.verdict is Verdict.INCONCLUSIVE:
-            return "nothing was compared" if not self.compared else f"the error is no number ({self.worst})"
-        return f"{self.error:.3g}, where {self.limit:.3g} is allowed ({self.worst})"
+        return reason_of(self.verdict, self.error, self.limit, compared=self.compared, worst=self.worst)
 
     def registered(self, rows: Sequence[Row]) -> tuple[str, ...]:
         """The ids of those rows of the register that explain it; nothing explains an inconclusive one."""
-        if self.verdict is Verdict.INCONCLUSIVE:
-            return ()
-        return explained(self.error, rows, agrees=self.verdict is Verdict.AGREE)
+        return registered(self.verdict, self.error, rows)
 
     def metrics(self) -> dict[str, Any]:
         """The numbers of the result's line in the record."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from harness.parity.compare import Verdict, plain
-from harness.register import Row, explained
+from harness.parity.outcome import registered, verdict_of
+from harness.register import Row
 from harness.zeroshot.family import Family
 from harness.zeroshot.summary import Summary
 
@@ -52,15 +53,12 @@ class Outcome:
     @property
     def verdict(self) -> Verdict:
         """Agree within the limit; inconclusive where nothing was compared or the error is no number."""
-        if not self.compared or self.error != self.error:
-            return Verdict.INCONCLUSIVE
-        return Verdict.DIVERGE if self.error > self.limit or self.reason else Verdict.AGREE
+        found = verdict_of(self.error, self.limit, compared=self.compared)
+        return Verdict.DIVERGE if found is Verdict.AGREE and self.reason else found
 
     def registered(self, rows: Sequence[Row]) -> tuple[str, ...]:
         """The ids of those rows of the register that explain it; nothing explains an inconclusive one."""
-        if self.verdict is Verdict.INCONCLUSIVE:
-            return ()
-        return explained(self.error, rows, agrees=self.verdict is Verdict.AGREE)
+        return registered(self.verdict, self.error, rows)
 
     def metrics(self) -> dict[str, Any]:
         """The figures of the result's line in the record."""
