@@ -81,7 +81,7 @@ class Apart:
     def stop(self) -> None:
         """End the process, if there is one."""
         if self.running is not None:
-            self.running.__exit__(None, None, None)
+            self.running.stop()
         self.running = self.kind = None
 
     def _process(self, case: str, path: BenchPath) -> Piped:
@@ -97,7 +97,7 @@ class Apart:
         command = [sys.executable, "-m", "harness.bench.serve"]
         self.running = Piped(
             command, folder=self.root, variables=self._variables(devices), memory_bytes=self.memory_bytes
-        ).__enter__()
+        ).start()
         self.kind = (case, devices)
         given: dict[str, Any] = {"root": str(self.root), "case": case, "devices": devices, "threads": self.threads}
         answer = self.running.ask(given, place=case, timeout_seconds=BUILD_SECONDS)
@@ -106,10 +106,13 @@ class Apart:
         return self.running
 
     def _variables(self, devices: int) -> dict[str, str]:
-        """What the frameworks read when they start: threads, passive waiting, nothing compiled by an earlier run."""
+        """The environment, with what the frameworks read when they start: threads, passive waiting, nothing compiled
+        by an earlier run.
+        """
         own = str(Path(__file__).parents[2])
         count = str(self.threads)
         return {
+            **os.environ,
             "PYTHONPATH": os.pathsep.join(each for each in (own, os.environ.get("PYTHONPATH", "")) if each),
             "OMP_NUM_THREADS": count,
             "MKL_NUM_THREADS": count,

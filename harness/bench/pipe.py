@@ -23,30 +23,48 @@ TICK_SECONDS = 0.1
 
 
 class DiedError(RunError):
-    """The process crashed, hung, or took more memory than it may: it has been ended, and others go on."""
+    """The process crashed, hung, took more memory than it may or could not do what was asked; others go on."""
 
 
 class Piped:
     """The process; as a context, it and those that it started are ended at the end.
 
-    command: answers every line on its standard input with one on its standard output. memory_bytes: the most that it
-    may hold in the machine's memory; 0 for no limit, as where the system does not tell.
+    command: answers every line on its standard input with one on its standard output. variables: its environment, the
+    whole of it. memory_bytes: the most that it may hold in the machine's memory; 0 for no limit, as where the system
+    does not tell. todo: what to do about its death.
     """
 
     def __init__(
-        self, command: Sequence[str], *, folder: Path, variables: Mapping[str, str], memory_bytes: int = 0
+        self,
+        command: Sequence[str],
+        *,
+        folder: Path,
+        variables: Mapping[str, str],
+        memory_bytes: int = 0,
+        todo: str = "The other paths go on; run this one by itself to see what it says.",
     ) -> None:
         self.command, self.folder, self.variables = command, folder, variables
-        self.memory_bytes = memory_bytes
-        self.said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 closed by __exit__
+        self.memory_bytes, self.todo = memory_bytes, todo
+        self.said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 closed by stop
         self.process: subprocess.Popen[bytes] | None = None
         self.unread = b""
 
     def __enter__(self) -> Piped:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    def start(self) -> Piped:
+        """The same, running.
+
+        Raises:
+            OSError: there is no such command or folder.
+        """
         self.process = subprocess.Popen(
             self.command,
             cwd=self.folder,
-            env={**os.environ, **self.variables},
+            env=self.variables,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.said,
@@ -54,7 +72,8 @@ class Piped:
         )
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def stop(self) -> None:
+        """End the process, whatever it is doing, and those that it started."""
         if self.process is not None:
             with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
@@ -62,11 +81,22 @@ class Piped:
             self.process = None
         self.said.close()
 
+    @property
+    def pid(self) -> int:
+        """The number of the process, which is also that of its group."""
+        assert self.process is not None
+        return self.process.pid
+
     def ask(self, value: Mapping[str, Any], *, place: str, timeout_seconds: float) -> dict[str, Any]:
-        """The answer.
+        """The answer; see `say` and `hear`."""
+        self.say(value, place=place)
+        return self.hear(place=place, timeout_seconds=timeout_seconds)
+
+    def say(self, value: Mapping[str, Any], *, place: str) -> None:
+        """Give it a question, which it will answer meanwhile.
 
         Raises:
-            DiedError: there is none within that time, and why; `place` says who was asked.
+            DiedError: it is gone, and why; `place` says who was asked.
         """
         assert self.process is not None
         assert self.process.stdin is not None
@@ -74,26 +104,33 @@ class Piped:
             self.process.stdin.write(json.dumps(value).encode() + b"\n")
             self.process.stdin.flush()
         except BrokenPipeError:
-            raise DiedError(place, self._ending(), todo=TODO) from None
-        answer: dict[str, Any] = json.loads(self._line(place, time.monotonic() + timeout_seconds, timeout_seconds))
+            raise DiedError(place, self._ending(), todo=self.todo) from None
+
+    def hear(self, *, place: str, timeout_seconds: float) -> dict[str, Any]:
+        """The answer to the earliest question that has none yet.
+
+        Raises:
+            DiedError: there is none within that time, and why.
+        """
+        answer: dict[str, Any] = json.loads(self._line(place, timeout_seconds))
         return answer
 
-    def _line(self, place: str, ends: float, timeout_seconds: float) -> bytes:
+    def _line(self, place: str, timeout_seconds: float) -> bytes:
         assert self.process is not None
         assert self.process.stdout is not None
-        pipe = self.process.stdout.fileno()
+        pipe, ends = self.process.stdout.fileno(), time.monotonic() + timeout_seconds
         while b"\n" not in self.unread:
             if time.monotonic() > ends:
-                raise DiedError(place, f"hangs: no answer within {timeout_seconds:g} seconds", todo=TODO)
-            held = held_bytes(self.process.pid) or 0
-            if self.memory_bytes and held > self.memory_bytes:
+                raise DiedError(place, f"hangs: no answer within {timeout_seconds:g} seconds", todo=self.todo)
+            held = (held_bytes(self.pid) or 0) if self.memory_bytes else 0
+            if held > self.memory_bytes:
                 of = f"{held / 2**30:.2f} GiB of the {self.memory_bytes / 2**30:.2f} allowed"
-                raise DiedError(place, f"out of memory: it held {of}", todo=TODO)
+                raise DiedError(place, f"out of memory: it held {of}", todo=self.todo)
             if not select.select([pipe], [], [], TICK_SECONDS)[0]:
                 continue
             part = os.read(pipe, 1 << 16)
             if not part:
-                raise DiedError(place, self._ending(), todo=TODO)
+                raise DiedError(place, self._ending(), todo=self.todo)
             self.unread += part
         line, _, self.unread = self.unread.partition(b"\n")
         return line
@@ -108,6 +145,3 @@ class Piped:
         self.said.seek(0)
         lines = [line for line in self.said.read().decode(errors="replace").splitlines() if line.strip()]
         return f"{how}: {lines[-1].strip()}" if lines else how
-
-
-TODO = "The other paths go on; run this one by itself to see what it says."

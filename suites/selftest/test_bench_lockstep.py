@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from harness.bench.abba import Terms
-from harness.bench.lockstep import Running, Side, SideError, compare_sides
+from harness.bench.lockstep import Running, Side, compare_sides
+from harness.bench.pipe import DiedError
 
 SIDES = """
 import os, signal, sys, time
@@ -113,9 +114,9 @@ def test_a_slower_side_is_found_and_an_equal_one_is_not(side):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("crashing", "died of SIGSEGV"),
+        ("crashing", "crashed with SIGSEGV"),
         ("ending", "ended with status 7: the driver gave up"),
-        ("killed", "killed from outside (SIGKILL), as a system that runs out of memory does"),
+        ("killed", "killed from outside (SIGKILL), as the system does when memory runs out"),
         ("hanging", "hangs: no answer within 1.5 seconds"),
         ("raising", "ZeroDivisionError: division by zero"),
         ("greedy", "out of memory"),
@@ -197,7 +198,7 @@ def test_a_process_and_its_children_end_with_the_comparison(side, tmp_path):
         child = Path(f"/proc/{(tmp_path / 'child').read_text()}")
         assert child.exists()
     assert not running_still(child)
-    assert running.process is None
+    assert running.piped.process is None
 
 
 def running_still(process):
@@ -209,6 +210,6 @@ def test_a_side_that_is_gone_is_said(side):
         running.start()
         running.built()
         os.kill(running.pid, 15)
-        running.process.wait()
-        with pytest.raises(SideError, match="died of SIGTERM"):
+        running.piped.process.wait()
+        with pytest.raises(DiedError, match="crashed with SIGTERM"):
             running.run()

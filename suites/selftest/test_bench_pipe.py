@@ -29,7 +29,7 @@ for line in sys.stdin:
 
 
 def piped(folder: Path, **options: int) -> Piped:
-    return Piped([sys.executable, "-c", SERVER], folder=folder, variables={"TOLD": "so"}, **options)
+    return Piped([sys.executable, "-c", SERVER], folder=folder, variables={**os.environ, "TOLD": "so"}, **options)
 
 
 def test_questions_are_answered_in_turn(tmp_path: Path) -> None:
