@@ -58,29 +58,23 @@ def ratio(quads: ArrayLike, *, confidence: float = 0.95, seed: int = 0) -> Estim
     return median(np.exp2(_logs(quads)), confidence=confidence, seed=seed)
 
 
-def p_value(quads: ArrayLike) -> float:
-    """How often chance alone makes sides that cost the same as different as these quads (count, 4), or more.
+def p_value(quads: ArrayLike, *, least: float = 0.0) -> float:
+    """How often chance alone makes these quads (count, 4) of sides that differ by at most `least`, or ones more apart.
 
-    Wilcoxon's signed-rank test (1945, doi:10.2307/3001968) of the logarithm of each quad's ratio, two-sided and exact:
-    where the sides are alike, each sign is as likely as the other. Quads whose ratio is 1 count for neither.
+    Wilcoxon's signed-rank test (1945, doi:10.2307/3001968) of the logarithm of each quad's ratio, exact, two-sided: of
+    what each is above `least` and below its inverse. Where the sides are alike, each sign is as likely as the other.
+    Quads that differ by just `least` count for neither.
 
     >>> p_value([[1.0, 1.1, 1.1, 1.0]] * 8)
     0.0078125
+    >>> p_value([[1.0, 1.1, 1.1, 1.0]] * 8, least=0.2)
+    1.0
 
     Raises:
         ValueError: there is no quad, or a time is not a finite number above zero.
     """
-    logs = _logs(quads)
-    logs = logs[logs != 0]
-    # Twice the rank, since ties share the mean of theirs: whole numbers, so that the sums can be counted.
-    sizes = np.abs(logs)
-    ranks = [int(np.sum(sizes < size) * 2 + np.sum(sizes == size) + 1) for size in sizes]
-    positive = sum(rank for rank, log in zip(ranks, logs, strict=True) if log > 0)
-    ways = [1] + [0] * sum(ranks)
-    for rank in ranks:
-        ways = [count + (ways[total - rank] if total >= rank else 0) for total, count in enumerate(ways)]
-    fewer = min(positive, sum(ranks) - positive)
-    return min(1.0, 2 * sum(ways[: fewer + 1]) / (1 << len(ranks)))
+    logs, apart = _logs(quads), np.log2(1 + least)
+    return min(1.0, 2 * min(_above(logs - apart), _above(-logs - apart)))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -101,6 +95,19 @@ def holm(p_values: Sequence[float]) -> list[float]:
         floor = max(floor, min(1.0, p_values[index] * (len(p_values) - place)))
         corrected[index] = floor
     return corrected
+
+
+def _above(logs: NDArray[np.float64]) -> float:
+    """How often signs by chance give the positive ones as large a sum of ranks as they have."""
+    logs = logs[logs != 0]
+    # Twice the rank, since ties share the mean of theirs: whole numbers, so that the sums can be counted.
+    sizes = np.abs(logs)
+    ranks = [int(np.sum(sizes < size) * 2 + np.sum(sizes == size) + 1) for size in sizes]
+    positive = sum(rank for rank, log in zip(ranks, logs, strict=True) if log > 0)
+    ways = [1] + [0] * sum(ranks)
+    for rank in ranks:
+        ways = [count + (ways[total - rank] if total >= rank else 0) for total, count in enumerate(ways)]
+    return sum(ways[positive:]) / (1 << len(ranks))
 
 
 def _logs(quads: ArrayLike) -> NDArray[np.float64]:

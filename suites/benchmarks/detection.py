@@ -37,8 +37,9 @@ NONE = "none"
 GATE = "median:5%"
 GATE_SECONDS = 0.5
 """Of a run of pytest-benchmark (--benchmark-max-time): some dozens of rounds, where it asks for at least five."""
-UNITS = 64
-"""Products by which the cost of one is first measured."""
+UNITS, MEASURED = 256, 5
+"""Products together by which the cost of one is measured, in so many processes, the median counts: they add about half
+of a forward, of which the noise is a small part. Of as few as are planted, it was a third."""
 TEST = """
 import os
 from suites.benchmarks.planted import forward
@@ -186,13 +187,11 @@ def _products(done, kinds, output):
     found = {NONE: 0}
     for row in done:
         found |= row.get("products", {})
-    for kind in kinds.keys() - found.keys():
-        count = UNITS
-        for _ in range(2):
-            measured = statistics.median(in_child(lambda n=count: _true_size(n, quads=16)) for _ in range(3))
-            count = max(1, round(count * kinds[kind] / measured))
-        append_line(output, {"products": {kind: count}})
-        found[kind] = count
+    if missing := kinds.keys() - found.keys():
+        unit = statistics.median(in_child(lambda: _true_size(UNITS)) for _ in range(MEASURED)) / UNITS
+        counts = {kind: max(1, round(kinds[kind] / unit)) for kind in missing}
+        append_line(output, {"products": counts})
+        found |= counts
     return found
 
 

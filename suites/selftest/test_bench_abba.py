@@ -9,7 +9,7 @@ import pytest
 
 from harness import bench
 from harness.bench import affinity, statistics
-from harness.bench.abba import LOOKS, Terms, alternate, correct, judge
+from harness.bench.abba import APART, LOOKS, Terms, alternate, correct, judge
 from harness.bench.clock import Reading
 from harness.bench.context import Context
 from harness.errors import RunError
@@ -73,6 +73,12 @@ def test_false_alarms_are_few_and_changes_are_found():
 def test_a_change_within_delta_is_none():
     assert Simulated(1.015).judged(limit_seconds=100).outcome == "unchanged"
     assert Simulated(1.015, noise=0.002).judged(limit_seconds=100, delta=0.005).outcome == "slower"
+
+
+@pytest.mark.parametrize(("change", "outcome"), [(0.9, "inconclusive"), (1.5, "slower")])
+def test_what_two_processes_differ_by_is_no_change(change, outcome):
+    side = Simulated(1 + change * APART, noise=0.002)
+    assert side.judged(limit_seconds=100, delta=0.005).outcome == outcome
 
 
 def test_noise_gets_more_quads_and_then_nothing_is_said():

@@ -82,6 +82,14 @@ def test_p_is_small_for_a_change_and_as_often_small_as_it_says_without_one():
     assert 0.01 <= np.mean(alarms) <= 0.085
 
 
+def test_p_of_a_least_difference_is_that_of_what_is_beyond_it():
+    slower = quads(12, slower=1.05)
+    beyond = slower / np.array([1, 1.02, 1.02, 1])
+    assert statistics.p_value(slower, least=0.02) == pytest.approx(statistics.p_value(beyond))
+    assert statistics.p_value(slower[:, [1, 0, 3, 2]], least=0.02) == pytest.approx(statistics.p_value(beyond))
+    assert statistics.p_value(quads(12, slower=1.02), least=0.05) == 1.0
+
+
 def test_both_directions_count_alike():
     assert statistics.p_value(quads(9, slower=1.02)) == pytest.approx(
         statistics.p_value(quads(9, slower=1.02)[:, [1, 0, 3, 2]])
