@@ -74,7 +74,9 @@ def steps_of(model: Any, inputs: Mapping[str, Any]) -> Steps:
         part = slice(chunk.start, chunk.stop)
         return {tokens: inputs[tokens][:, part], "position_ids": positions[:, part], "attention_mask": mask}
 
-    return Steps("past_key_values", given, {"past_key_values": model.init_cache(batch, length)})
+    # Compiled, since flax makes weights at random and runs the model to make a cache, of which nothing depends on them.
+    empty = jax.jit(lambda: model.init_cache(batch, length))()
+    return Steps("past_key_values", given, {"past_key_values": empty})
 
 
 def _counted(model: Any, tokens: Any) -> Any:
