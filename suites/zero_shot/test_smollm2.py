@@ -46,6 +46,21 @@ def tokenizer(weights):
     return tokenizer(weights)
 
 
+@pytest.mark.slow
+def test_the_copy_that_is_kept_is_what_the_file_holds(weights, model, tokenizer):
+    from fixtures.ports.smollm2 import GGUF
+
+    options = {"gguf_file": GGUF, "local_files_only": True}
+    direct = type(model).from_pretrained(weights, **options).state_dict()
+    kept = model.state_dict()
+    assert direct.keys() == kept.keys()
+    assert all(array.equal(kept[name]) and array.dtype == kept[name].dtype for name, array in direct.items())
+    texts = ["The nurse", " he was kind.", "", "\n\n", "naïve café", "<|im_start|>user\n", "a  b", "1 2,345.6"]
+    theirs = type(tokenizer).from_pretrained(weights, **options)
+    assert [theirs(text)["input_ids"] for text in texts] == [tokenizer(text)["input_ids"] for text in texts]
+    assert theirs.special_tokens_map == tokenizer.special_tokens_map
+
+
 def task_of(repository, name, *, limit=0):
     from dataclasses import replace
 
