@@ -14,6 +14,7 @@ import time
 import numpy as np
 import pytest
 
+from harness import bench
 from harness.bench.measure import InProcess, measure
 from harness.errors import RunError
 
@@ -58,6 +59,21 @@ def test_work_that_is_not_awaited(square):
     function(square).block_until_ready()
     assert wall(ours(function, square)) > 10 * naive(lambda: function(square))
     function(square).block_until_ready()
+
+
+def test_a_change_of_work_that_is_not_awaited(square):
+    """Told as none: either call returns at once, and its work runs in the time of the other side."""
+
+    def twice(x):
+        return heavy(heavy(x))
+
+    one, two = (jax.jit(each) for each in (heavy, twice))
+    jax.block_until_ready((one(square), two(square)))
+    assert naive(lambda: two(square)) < 1.5 * naive(lambda: jax.block_until_ready(one(square)))
+    jax.block_until_ready(two(square))
+    found = bench.compare(lambda: one(square), lambda: two(square), terms=bench.Terms(limit_seconds=60))
+    assert found.outcome == "slower"
+    assert 1.6 < found.ratio.value < 2.4
 
 
 def test_a_constant_that_the_compiler_folds(square):
