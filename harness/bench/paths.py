@@ -17,7 +17,7 @@ from harness.adapters.protocols import Array, Chunk, UnsupportedError
 from harness.adapters.timed import Job, Ready, Timed, Work
 from harness.bench.path import BenchPath, parse
 from harness.cases.mapping import translate
-from harness.cases.spec import Case, find_cases
+from harness.cases.spec import Case, find_case
 from harness.errors import RunError
 from harness.parity.case import Parts
 from harness.settings import Repository, find_repository
@@ -89,7 +89,7 @@ def open_case(name: str, repository: Repository, *, devices: int = 1) -> Sides:
     Raises:
         SpecError: there is no such case.
     """
-    (case,) = find_cases(repository, name)
+    case = find_case(repository, name)
     parts = Parts(case, repository)
     inputs = parts.inputs()
     call = inputs if isinstance(inputs, Mapping) else inputs[0]
@@ -159,14 +159,16 @@ class TimedPath:
         return self.call.device_seconds()
 
 
-def timed(*, case: str, path: str) -> TimedPath:
+def timed(*, case: str, path: str, devices: int = 1) -> TimedPath:
     """The path of the case of the current repository, ready, for as long as the process lives.
+
+    devices: see `open_case`.
 
     Raises:
         SpecError: there is no such case or path. RunError: the case has no such path, and why.
     """
     chosen = parse(path)
-    sides = open_case(case, find_repository(Path.cwd()))
+    sides = open_case(case, find_repository(Path.cwd()), devices=devices)
     stack = ExitStack()
     try:
         cotangents = _ones(sides) if chosen.work == "train" else {}
