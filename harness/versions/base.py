@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import subprocess
@@ -156,9 +155,7 @@ def _instead(word: str, revisions: Sequence[str], paths: Sequence[str], root: Pa
         return "This clone is shallow: run `git fetch --unshallow` for the revisions that it lacks."
     if not revisions and not paths:
         return "Run it inside a repository that has a commit."
-    # All paths are too many to be listed.
-    near = difflib.get_close_matches(word, paths, n=1)
-    return closest(word, near or revisions)
+    return closest(word, [*revisions, *paths], otherwise=closest(word, revisions))
 
 
 def _git(root: Path, *arguments: str) -> str:
