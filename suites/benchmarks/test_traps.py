@@ -16,6 +16,7 @@ import pytest
 
 from harness import bench
 from harness.bench.measure import InProcess, measure
+from harness.bench.yardstick import peaks
 from harness.errors import RunError
 
 jax = pytest.importorskip("jax", reason="needs jax 0, which is not installed")
@@ -141,6 +142,14 @@ def test_memory_that_is_touched_first():
     """140 ms where 18.8 ms is right: the system hands out pages when they are first written."""
     size, kept = 1 << 24, np.empty(1 << 24, np.uint8)
     assert naive(lambda: np.empty(size, np.uint8).fill(1), 5) > 1.5 * wall(ours(lambda: kept.fill(1)))
+
+
+def test_a_copy_of_one_framework_is_a_copy_of_the_other():
+    """24 GB/s where 12 are right: what is written to where it was read has not to be read once more."""
+    pytest.importorskip("torch", reason="needs torch 2, which is not installed")
+    found = [peaks(each, device="cpu", precision="float32", clock="cpu") for each in ("pytorch", "jax")]
+    rates = sorted(each.bytes_per_second for each in found)
+    assert rates[1] < 1.6 * rates[0]
 
 
 def test_warm_up_lasts_until_the_time_is_stable():
