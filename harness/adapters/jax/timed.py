@@ -147,7 +147,7 @@ class Yard:
 
     def matmul(self, size: int) -> JaxCall:
         one = jnp.ones((size, size), self.precision)
-        return self._call(lambda one, other: (one @ other, None), one, one)
+        return self._call(lambda one, other: (jnp.matmul(one, other, precision="highest"), None), one, one)
 
     def copy(self, size: int) -> JaxCall:
         # A copy as it stands may be left out by the compiler; adding a number that it does not know may not. It writes
