@@ -139,7 +139,7 @@ def test_operations_are_counted_by_xla_too():
 
 
 def test_the_largest_product_is_in_full_float32_as_the_paths_are(monkeypatch):
-    """An accelerator multiplies several times faster in fewer bits, of which a path in float32 would get a small part."""
+    """An accelerator multiplies faster in fewer bits, of which a path in float32 would get a small part."""
     jax = pytest.importorskip("jax", reason="needs jax 0, which is not installed")
     call = yardstick("jax", device="cpu", precision="float32").matmul(8)
     assert "HIGHEST" in str(jax.make_jaxpr(call.plain)(*call.given))

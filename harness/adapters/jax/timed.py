@@ -154,7 +154,7 @@ class Yard:
         # into the array of the call before, given away: the first touch of fresh memory costs more than any copy. Into
         # the source itself it would be twice as fast, since a processor reads what it writes to elsewhere.
         none = jnp.zeros(())
-        add = jax.jit(lambda source, target, none: source + none, donate_argnums=1, keep_unused=True)
+        add = jax.jit(lambda source, _target, none: source + none, donate_argnums=1, keep_unused=True)
         source, *held = (jax.device_put(jnp.ones(size // 4), find_device(self.device)) for _ in range(2))
 
         def run() -> tuple[Any, None]:
