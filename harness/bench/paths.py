@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -160,7 +161,7 @@ class TimedPath:
 
 
 def timed(*, case: str, path: str, devices: int = 1) -> TimedPath:
-    """The path of the case of the current repository, ready, for as long as the process lives.
+    """The path of the case of the current repository, ready, for as long as it is held.
 
     devices: see `open_case`.
 
@@ -175,7 +176,9 @@ def timed(*, case: str, path: str, devices: int = 1) -> TimedPath:
         call = stack.enter_context(ready(sides, chosen, job_of(sides, chosen, cotangents=cotangents, rate=1e-6)))
     except UnsupportedError as error:
         raise RunError(f"case {case!r}, path {path!r}", str(error), todo="Choose another path.") from None
-    return TimedPath(call, {"precision": chosen.precision, "accelerator": accelerator(chosen)} | _threads())
+    made = TimedPath(call, {"precision": chosen.precision, "accelerator": accelerator(chosen)} | _threads())
+    weakref.finalize(made, stack.close)
+    return made
 
 
 def accelerator(path: BenchPath) -> str:

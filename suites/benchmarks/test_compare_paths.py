@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from harness.bench.paths import timed
 from harness.cli import main
 
 for package in ("torch", "jax", "flax"):
@@ -66,6 +67,23 @@ def test_a_revision_in_which_the_model_does_less(repository, capsys):
     )
     found = compared(capsys, "HEAD", "--path", EAGER)
     assert (found["outcome"], found["reason"]) == ("slower", "")
+
+
+def test_a_path_stays_as_it_was_made_ready(repository):
+    """Bfloat16 and no gradients, as long as it is called: not only until the function that made it returns."""
+    import gc
+
+    import torch
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.syspath_prepend(repository)
+        path = timed(case="twins", path=EAGER.replace("float32", "bfloat16"))
+    gc.collect()
+    output = path()["y"]
+    assert (output.dtype, output.requires_grad) == (torch.bfloat16, False)
+    del path
+    gc.collect()
+    assert torch.is_grad_enabled()
 
 
 def test_another_precision_is_refused(repository, capsys):
