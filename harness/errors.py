@@ -65,8 +65,8 @@ class RecordError(HarnessError):
     """A run folder that cannot be read or written."""
 
 
-def closest(name: str, known: Iterable[str]) -> str:
-    """The sentence that offers the nearest known name, or lists the known ones.
+def closest(name: str, known: Iterable[str], *, otherwise: str = "") -> str:
+    """The sentence that offers the nearest known name, or else lists the known ones, unless another one is given.
 
     >>> closest("atoll", ["atol", "rtol"])
     "Did you mean 'atol'?"
@@ -77,6 +77,8 @@ def closest(name: str, known: Iterable[str]) -> str:
     matches = difflib.get_close_matches(name, names, n=1)
     if matches:
         return f"Did you mean {matches[0]!r}?"
+    if otherwise:
+        return otherwise
     if not names:
         return "There are none."
     return f"Known are {', '.join(map(repr, names))}."

@@ -131,17 +131,6 @@ def precision_mode() -> str:
     return "; ".join(modes) or "python"
 
 
-def awaited(value: Any) -> Any:
-    """The value, once the devices have computed every array in it."""
-    jax: Any = sys.modules.get("jax")
-    torch: Any = sys.modules.get("torch")
-    if jax is not None:
-        jax.block_until_ready(value)
-    if torch is not None and torch.cuda.is_initialized():
-        torch.cuda.synchronize()
-    return value
-
-
 def compilations() -> int:
     """How many programs the frameworks that are loaded have compiled so far, in this process."""
     return sum(int(module.compiled_programs()) for module in _loaded())

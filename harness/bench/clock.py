@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -53,7 +54,8 @@ class Reading:
 def read(call: Callable[[], Any], *, calls: int = 1, clocks: Clocks | None = None) -> tuple[Reading, Any]:
     """What a call takes, as the mean of `calls` in a row, and what the last one returned.
 
-    The call itself awaits its work: what is still under way on return is not in wall_seconds.
+    What the devices have not yet computed of its result is awaited inside of the clocks, each time: JAX hands work over
+    and returns.
 
     Raises:
         RunError: a clock went backwards.
@@ -66,7 +68,7 @@ def read(call: Callable[[], Any], *, calls: int = 1, clocks: Clocks | None = Non
     device: float | None = None
     wall, cpu = clocks.wall(), clocks.cpu()
     for _ in range(calls):
-        output = call()
+        output = awaited(call())
         if device_clock is not None and (took := device_clock.device_seconds()) is not None:
             device = (device or 0.0) + took
     cpu, wall = _since(cpu, clocks.cpu(), "CPU"), _since(wall, clocks.wall(), "wall")
@@ -74,6 +76,17 @@ def read(call: Callable[[], Any], *, calls: int = 1, clocks: Clocks | None = Non
         raise _backwards("device", f"a call took {device!r} seconds")
     share = 1 / calls
     return Reading(wall / 1e9 * share, cpu / 1e9 * share, None if device is None else device * share), output
+
+
+def awaited(value: Any) -> Any:
+    """The value, once the devices have computed every array in it, whichever framework of those that are loaded."""
+    jax: Any = sys.modules.get("jax")
+    torch: Any = sys.modules.get("torch")
+    if jax is not None:
+        jax.block_until_ready(value)
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+    return value
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness.adapters.timed import awaited, compilations, compiling_seconds
+from harness.adapters.timed import compilations, compiling_seconds
 from harness.bench import context
 from harness.bench.clock import Clock, Reading, collection_off, read
 from harness.bench.statistics import Estimate, median
@@ -40,7 +40,7 @@ class Call(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class InProcess:
-    """A function with its arguments as a call that awaits what any framework has not yet computed of its result."""
+    """A function with its arguments as a call."""
 
     function: Callable[..., Any]
     arguments: Sequence[Any] = ()
@@ -50,7 +50,7 @@ class InProcess:
         """Nothing has to be put back."""
 
     def __call__(self) -> Any:
-        return awaited(self.function(*self.arguments, **self.keywords))
+        return self.function(*self.arguments, **self.keywords)
 
     def compilations(self) -> int:
         return compilations()
@@ -106,7 +106,7 @@ def measure(
     least: int = LEAST,
     most: int = MOST,
 ) -> Samples:
-    """The samples of a call that awaits its own work.
+    """The samples of a call.
 
     place: what is measured, for messages. compile_seconds: what was compiled before. seconds, least, most: of the
     rounds.

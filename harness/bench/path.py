@@ -44,7 +44,8 @@ def parse(name: str) -> BenchPath:
     """
     known = {str(path): path for path in every_path()}
     if name not in known:
-        raise SpecError(f"path {name!r}", "there is none of that name", todo=closest(name, known))
+        form = "A path is FRAMEWORK-WAY-WORK-PRECISION-DEVICE, such as 'jax-jit-forward-float32-cpu'."
+        raise SpecError(f"path {name!r}", "there is none of that name", todo=closest(name, known, otherwise=form))
     return known[name]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from harness.adapters.protocols import Array, Chunk, UnsupportedError
 from harness.adapters.timed import Job, Ready, Timed, Work
 from harness.bench.path import BenchPath, parse
 from harness.cases.mapping import translate
-from harness.cases.spec import Case, find_cases
+from harness.cases.spec import Case, find_case
 from harness.errors import RunError
 from harness.parity.case import Parts
 from harness.settings import Repository, find_repository
@@ -89,7 +90,7 @@ def open_case(name: str, repository: Repository, *, devices: int = 1) -> Sides:
     Raises:
         SpecError: there is no such case.
     """
-    (case,) = find_cases(repository, name)
+    case = find_case(repository, name)
     parts = Parts(case, repository)
     inputs = parts.inputs()
     call = inputs if isinstance(inputs, Mapping) else inputs[0]
@@ -159,21 +160,25 @@ class TimedPath:
         return self.call.device_seconds()
 
 
-def timed(*, case: str, path: str) -> TimedPath:
-    """The path of the case of the current repository, ready, for as long as the process lives.
+def timed(*, case: str, path: str, devices: int = 1) -> TimedPath:
+    """The path of the case of the current repository, ready, for as long as it is held.
+
+    devices: see `open_case`.
 
     Raises:
         SpecError: there is no such case or path. RunError: the case has no such path, and why.
     """
     chosen = parse(path)
-    sides = open_case(case, find_repository(Path.cwd()))
+    sides = open_case(case, find_repository(Path.cwd()), devices=devices)
     stack = ExitStack()
     try:
         cotangents = _ones(sides) if chosen.work == "train" else {}
         call = stack.enter_context(ready(sides, chosen, job_of(sides, chosen, cotangents=cotangents, rate=1e-6)))
     except UnsupportedError as error:
         raise RunError(f"case {case!r}, path {path!r}", str(error), todo="Choose another path.") from None
-    return TimedPath(call, {"precision": chosen.precision, "accelerator": accelerator(chosen)} | _threads())
+    made = TimedPath(call, {"precision": chosen.precision, "accelerator": accelerator(chosen)} | _threads())
+    weakref.finalize(made, stack.close)
+    return made
 
 
 def accelerator(path: BenchPath) -> str:

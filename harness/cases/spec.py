@@ -142,6 +142,18 @@ def case_names(repository: Repository) -> list[str]:
     return sorted(file.stem for file in repository.cases.glob("*.toml"))
 
 
+def find_case(repository: Repository, pattern: str) -> Case:
+    """The one case whose name matches the pattern.
+
+    Raises:
+        SpecError: none does, or several do.
+    """
+    found = find_cases(repository, pattern)
+    if len(found) > 1:
+        raise SpecError(f"case {pattern!r}", f"names {len(found)} cases", todo="Name one.")
+    return found[0]
+
+
 def find_cases(repository: Repository, *patterns: str) -> list[Case]:
     """The cases whose names match the patterns (`*` and `?` as in file names), in the order of the patterns.
 

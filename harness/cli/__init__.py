@@ -180,7 +180,7 @@ def _parser() -> argparse.ArgumentParser:
         "--delta", type=float, default=0.025, metavar="RATIO", help="half of the change that matters (default: 0.025)"
     )
     judging.add_argument(
-        "--limit", type=float, default=2.0, metavar="SECONDS", help="CPU time of a comparison (default: 2)"
+        "--limit", type=float, metavar="SECONDS", help="CPU time of a comparison (default: 2, of a path 20)"
     )
     judging.add_argument("--threads", type=int, default=0, metavar="N", help="default: OMP_NUM_THREADS, or 1")
     judging.add_argument(

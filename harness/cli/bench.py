@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 TIMED = "harness.bench.paths:timed"
 """Makes the call of a case's path, given the names of both."""
+PATH_LIMIT_SECONDS = 20.0
+"""Of a path where no --limit is given. A call of MiniLM's forward takes 32 ms, of which 64 are the fewest that tell."""
 COLOURS = {"unchanged": "green", "faster": "green", "slower": "bold red", "inconclusive": "bold magenta"}
 
 
@@ -55,19 +57,47 @@ def _asked(options: argparse.Namespace, base: Base, root: Path) -> list[Side]:
     """What is timed, as it is now."""
     from dataclasses import replace
 
-    from harness.versions.base import here
+    from harness.versions.base import here, is_factory
 
     if bool(options.case) != bool(options.path):
         raise SpecError("harness bench compare", "--case and --path go together", todo="Give both, or --call.")
+    for call in options.call:
+        if not is_factory(call):
+            raise SpecError(f"--call {call!r}", "names no function of a module", todo="Write MODULE:FACTORY.")
+    given, devices = _of_a_case(options, base)
     named: list[tuple[str, str, dict[str, object]]] = [(call, call, {}) for call in options.call]
-    named += [(f"{options.case} {path}", TIMED, {"case": options.case, "path": path}) for path in options.path]
+    named += [(f"{each['case']} {each['path']}", TIMED, each) for each in given]
     if not named:
         todo = "Give --call MODULE:FACTORY, or --case NAME --path NAME."
         raise SpecError("harness bench compare", "nothing to time", todo=todo)
     if base.kind == "path" and len(named) > 1:
         raise SpecError(f"BASE {base.word!r}", f"one path, and {len(named)} to hold against it", todo="Name one.")
-    variables = {"OMP_NUM_THREADS": str(options.threads or os.environ.get("OMP_NUM_THREADS") or 1)}
-    return [replace(here(name, factory, given, root), variables=variables) for name, factory, given in named]
+    threads = str(options.threads or os.environ.get("OMP_NUM_THREADS") or 1)
+    variables = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NPROC"), threads)
+    variables |= {"JAX_NUM_CPU_DEVICES": str(devices)} if devices > 1 else {}
+    return [replace(here(*each, root), variables=variables) for each in named]
+
+
+def _of_a_case(options: argparse.Namespace, base: Base) -> tuple[list[dict[str, object]], int]:
+    """What `TIMED` is given for each --path, and how many devices: of a mesh, which may be held against one device.
+
+    Raises:
+        SpecError: there is no such case or path.
+    """
+    from harness.bench.apart import VIRTUAL
+    from harness.bench.path import parse
+    from harness.cases.spec import find_case
+    from harness.settings import find_repository
+    from harness.versions.base import is_factory
+
+    if not options.case:
+        return [], 1
+    case = find_case(find_repository(Path.cwd()), options.case)
+    paths = [parse(name) for name in options.path]
+    other = [parse(base.word)] if base.kind == "path" and not is_factory(base.word) else []
+    devices = VIRTUAL if any(path.way == "mesh" for path in paths + other) else 1
+    shared: dict[str, object] = {"case": case.name} | ({"devices": devices} if devices > 1 else {})
+    return [{**shared, "path": str(path)} for path in paths], devices
 
 
 def _terms(options: argparse.Namespace, among: int) -> Terms:
@@ -76,7 +106,10 @@ def _terms(options: argparse.Namespace, among: int) -> Terms:
     try:
         if options.threads < 0 or options.timeout <= 0 or options.memory < 0:
             raise ValueError("--threads, --timeout and --memory are not above 0")
-        return Terms(delta=options.delta, limit_seconds=options.limit, among=among)
+        limit = options.limit
+        if limit is None:
+            limit = PATH_LIMIT_SECONDS if options.case else Terms().limit_seconds
+        return Terms(delta=options.delta, limit_seconds=limit, among=among)
     except ValueError as error:
         todo = "Give a ratio below 1, and other numbers above 0."
         raise SpecError("harness bench compare", str(error), todo=todo) from None

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness.bench.lockstep import Side
+from harness.bench.path import every_path
 from harness.errors import RunError, SpecError, closest
 
 Kind = Literal["revision", "environment", "wheel", "path"]
@@ -41,15 +42,22 @@ def read_base(word: str, root: Path, *, of_a_case: bool = False) -> Base:
         return Base("wheel", word, str(file.resolve()))
     if python := _python(file):
         return Base("environment", word, str(python))
-    if re.fullmatch(r"[\w.]+:\w+", word):
+    if is_factory(word):
         return Base("path", word, word)
     if revision := _git(root, "rev-parse", "--verify", "--quiet", f"{word}^{{commit}}"):
         return Base("revision", word, revision)
-    if of_a_case:
+    paths = [str(path) for path in every_path()] if of_a_case else []
+    if word in paths:
         return Base("path", word, word)
     known = _git(root, "for-each-ref", "--format=%(refname:short)").split()
     problem = "is no git revision, wheel, environment (a folder with bin/python) or module:factory"
-    raise SpecError(f"BASE {word!r}", problem, todo=closest(word, known) if known else "Run it inside a repository.")
+    problem += ", and no path" if of_a_case else ""
+    raise SpecError(f"BASE {word!r}", problem, todo=_instead(word, known, paths, root))
+
+
+def is_factory(word: str) -> bool:
+    """Whether the word has the form MODULE:FACTORY."""
+    return re.fullmatch(r"[\w.]+:\w+", word) is not None
 
 
 def here(name: str, factory: str, arguments: dict[str, object], root: Path) -> Side:
@@ -139,6 +147,15 @@ def _python(file: Path) -> Path | None:
     if inside.is_file():
         return inside.absolute()
     return file.absolute() if file.is_file() and file.name.startswith("python") and os.access(file, os.X_OK) else None
+
+
+def _instead(word: str, revisions: Sequence[str], paths: Sequence[str], root: Path) -> str:
+    """What to do about a BASE that names nothing."""
+    if _git(root, "rev-parse", "--is-shallow-repository") == "true":
+        return "This clone is shallow: run `git fetch --unshallow` for the revisions that it lacks."
+    if not revisions and not paths:
+        return "Run it inside a repository that has a commit."
+    return closest(word, [*revisions, *paths], otherwise=closest(word, revisions))
 
 
 def _git(root: Path, *arguments: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from harness.adapters.choose import adapt
 from harness.adapters.protocols import Chunk
-from harness.adapters.timed import Job, precision_mode
+from harness.adapters.timed import Job, precision_mode, yardstick
 
 torch = pytest.importorskip("torch", reason="needs torch 2, which is not installed")
 
@@ -136,6 +136,22 @@ def test_operations_are_counted_by_xla_too():
     params = module.init(jax.random.key(0), given["inputs"])["params"]
     with adapt((module, params)).ready(given, Job("jit")) as call:
         assert call.flops() == 2 * rows * width * width + rows * width
+
+
+def test_the_largest_product_is_in_full_float32_as_the_paths_are(monkeypatch):
+    """An accelerator multiplies faster in fewer bits, of which a path in float32 would get a small part."""
+    jax = pytest.importorskip("jax", reason="needs jax 0, which is not installed")
+    call = yardstick("jax", device="cpu", precision="float32").matmul(8)
+    assert "HIGHEST" in str(jax.make_jaxpr(call.plain)(*call.given))
+    modes = []
+    monkeypatch.setattr(torch, "mm", lambda *_, **__: modes.append(torch.get_float32_matmul_precision()))
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("medium")
+        yardstick("pytorch", device="cpu", precision="float32").matmul(8)()
+        assert (modes, torch.get_float32_matmul_precision()) == (["highest"], "medium")
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def test_the_time_of_a_gpu_is_that_between_its_events(llama, inputs):

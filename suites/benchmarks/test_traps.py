@@ -14,7 +14,9 @@ import time
 import numpy as np
 import pytest
 
+from harness import bench
 from harness.bench.measure import InProcess, measure
+from harness.bench.yardstick import peaks
 from harness.errors import RunError
 
 jax = pytest.importorskip("jax", reason="needs jax 0, which is not installed")
@@ -58,6 +60,21 @@ def test_work_that_is_not_awaited(square):
     function(square).block_until_ready()
     assert wall(ours(function, square)) > 10 * naive(lambda: function(square))
     function(square).block_until_ready()
+
+
+def test_a_change_of_work_that_is_not_awaited(square):
+    """Told as none: either call returns at once, and its work runs in the time of the other side."""
+
+    def twice(x):
+        return heavy(heavy(x))
+
+    one, two = (jax.jit(each) for each in (heavy, twice))
+    jax.block_until_ready((one(square), two(square)))
+    assert naive(lambda: two(square)) < 1.5 * naive(lambda: jax.block_until_ready(one(square)))
+    jax.block_until_ready(two(square))
+    found = bench.compare(lambda: one(square), lambda: two(square), terms=bench.Terms(limit_seconds=60))
+    assert found.outcome == "slower"
+    assert 1.6 < found.ratio.value < 2.4
 
 
 def test_a_constant_that_the_compiler_folds(square):
@@ -125,6 +142,14 @@ def test_memory_that_is_touched_first():
     """140 ms where 18.8 ms is right: the system hands out pages when they are first written."""
     size, kept = 1 << 24, np.empty(1 << 24, np.uint8)
     assert naive(lambda: np.empty(size, np.uint8).fill(1), 5) > 1.5 * wall(ours(lambda: kept.fill(1)))
+
+
+def test_a_copy_of_one_framework_is_a_copy_of_the_other():
+    """24 GB/s where 12 are right: what is written to where it was read has not to be read once more."""
+    pytest.importorskip("torch", reason="needs torch 2, which is not installed")
+    found = [peaks(each, device="cpu", precision="float32", clock="cpu") for each in ("pytorch", "jax")]
+    rates = sorted(each.bytes_per_second for each in found)
+    assert rates[1] < 1.6 * rates[0]
 
 
 def test_warm_up_lasts_until_the_time_is_stable():

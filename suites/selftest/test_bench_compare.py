@@ -25,6 +25,13 @@ try:
 except ImportError:
     COUNT = 26000
 """
+EAGER = "pytorch-eager-forward-float32-cpu"
+CASE = """
+title = "a case"
+reference.factory = "timed:work"
+port.factory = "timed:work"
+inputs.factory = "timed:work"
+"""
 FAIR = ["--delta", "0.1", "--limit", "20", "--timeout", "60"]
 
 
@@ -156,9 +163,17 @@ def test_an_environment_without_this_harness(repository, run, tmp_path):
         (["timed:fixed", "--call", "timed:work", "--call", "timed:fixed"], "one path, and 2 to hold against it"),
         (["old", "--call", "timed:work", "--delta", "-1"], "delta is -1.0. Give a ratio below 1"),
         (["old", "--call", "timed:work", "--timeout", "0"], "--threads, --timeout and --memory are not above 0"),
+        (["old", "--call", "timed.work"], "--call 'timed.work': names no function of a module. Write MODULE:FACTORY."),
+        (["old", "--case", "nun", "--path", EAGER], "case 'nun': not found in"),
+        (["old", "--case", "no*", "--path", EAGER], "case 'no*': names 2 cases. Name one."),
+        (["old", "--case", "one", "--path", EAGER + "s"], f"there is none of that name. Did you mean {EAGER!r}?"),
+        ([EAGER[1:], "--case", "none", "--path", EAGER], f"and no path. Did you mean {EAGER!r}?"),
     ],
 )
 def test_misuse_is_said(repository, arguments, said, capsys):
+    (repository / "fixtures/cases").mkdir(parents=True)
+    for name in ("none", "no", "one"):
+        (repository / f"fixtures/cases/{name}.toml").write_text(CASE)
     assert main(["bench", "compare", *arguments]) == 2
     found = capsys.readouterr()
     assert said in found.err
@@ -168,6 +183,13 @@ def test_misuse_is_said(repository, arguments, said, capsys):
 def test_a_close_name_is_offered(repository):
     with pytest.raises(SpecError, match="Did you mean 'old'?"):
         read_base("olds", repository)
+
+
+def test_a_shallow_clone_says_how_to_get_the_rest(repository, tmp_path):
+    git(tmp_path, "clone", "-q", "--depth", "1", f"file://{repository}", "shallow")
+    assert read_base("HEAD", tmp_path / "shallow").kind == "revision"
+    with pytest.raises(SpecError, match=r"This clone is shallow: run `git fetch --unshallow`"):
+        read_base("HEAD~1", tmp_path / "shallow")
 
 
 def test_a_path_of_a_case_is_told_from_a_revision(repository):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -83,39 +84,68 @@ def test_an_unknown_path_fails_with_the_closest(pytester: pytest.Pytester) -> No
     found.stdout.fnmatch_lines(["*Did you mean 'jax-jit-forward-float32-cpu'*"])
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "reason"),
-    [
-        ("processor", "another", "on different processors"),
-        ("cores", 96, "with different numbers of cores"),
-        ("threads", 7, "with different numbers of threads"),
-        ("precision", "torch float64", "in different precision modes"),
-    ],
-)
-def test_a_baseline_from_elsewhere_is_refused(name: str, value: object, reason: str, pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(TEST)
-    run(pytester, "--benchmark-save=base").assert_outcomes(passed=1)
-    assert run(pytester, "--benchmark-compare").ret == 0
+def test_what_is_neither_a_path_nor_a_call_is_misuse(pytester: pytest.Pytester) -> None:
+    path = "'a-case', 'jax-jit-forward-float32-cpu'"
+    calls = ["'a-case'", f"{path}, 3", f"{path}, seconds=3", "3, 4", ""]
+    pytester.makepyfile("".join(f"def test_{n}(bench):\n    bench({call})\n" for n, call in enumerate(calls)))
+    found = run(pytester)
+    found.assert_outcomes(failed=5)
+    todo = 'Call it as bench("a-case", "a-path") or bench(function, [*]arguments).'
+    found.stdout.fnmatch_lines([f"bench: got {call or 'nothing'}. {todo}" for call in calls])
+    assert "plugin/bench.py" not in found.stdout.str()
+
+
+def test_a_call_runs_on_as_many_processors_as_it_is_said_to(pytester: pytest.Pytester) -> None:
+    """The threads of a library that nobody tells how many to take, such as NumPy's, too."""
+    pytester.makepyfile(
+        "import os\ndef test_it(bench):\n"
+        "    seen = []\n"
+        "    bench(lambda: seen.append(len(os.sched_getaffinity(0))))\n"
+        "    print('used', set(seen), 'afterwards', len(os.sched_getaffinity(0)))\n"
+    )
+    if not hasattr(os, "sched_getaffinity"):
+        pytest.skip("needs a system that tells on which processors a process may run")
+    found = run(pytester, "-s")
+    found.assert_outcomes(passed=1)
+    found.stdout.fnmatch_lines([f"*used {{1}} afterwards {len(os.sched_getaffinity(0))}*"])
+
+
+NOT_COMPARED = [
+    ("told['context']['processor'] = 'another'", "taken on different processors: *"),
+    ("told['context']['cores'] = 96", "taken with different numbers of cores: *"),
+    ("told['context']['threads'] = 7", "taken with different numbers of threads: 1 and 7"),
+    ("told['context']['precision'] = 'torch float64'", "taken in different precision modes: *"),
+    ("told.clear()", "it does not say where it was taken"),
+    ("del told['context']['threads']", "it does not say where it was taken"),
+    ("told['context'] = 3", "it does not say where it was taken"),
+    ("told['clock'] = 'wall'", "taken by different clocks: 'cpu' and 'wall'"),
+    ("stats.update(rounds=0, data=[])", "it has no rounds"),
+    ("stats.update(median=0.0)", "its median is 0.0 seconds"),
+    ("stats.update(median=float('nan'))", "its median is nan seconds"),
+    ("del stats['median']", "its median is None seconds"),
+]
+"""What is done to a saved baseline, and why it is not compared."""
+
+
+def test_a_baseline_from_elsewhere_or_worth_nothing_is_refused(pytester: pytest.Pytester) -> None:
+    count = len(NOT_COMPARED)
+    pytester.makepyfile(
+        f"import pytest\n@pytest.mark.parametrize('number', range({count}))\n"
+        "@pytest.mark.benchmark(max_time=0)\ndef test_it(number, bench):\n    bench(sum, range(1000))\n"
+    )
+    run(pytester, "--benchmark-save=base").assert_outcomes(passed=count)
+    run(pytester, "--benchmark-compare").assert_outcomes(passed=count)
     (file,) = Path().glob(".benchmarks/*/*base.json")
     document = json.loads(file.read_text())
-    document["benchmarks"][0]["extra_info"]["harness"]["context"][name] = value
+    saved = {each["name"]: each for each in document["benchmarks"]}
+    for number, (change, _) in enumerate(NOT_COMPARED):
+        each = saved[f"test_it[{number}]"]
+        exec(change, {"told": each["extra_info"]["harness"], "stats": each["stats"]})
     file.write_text(json.dumps(document))
     found = run(pytester, "--benchmark-compare", "--benchmark-compare-fail=median:1%")
-    found.assert_outcomes(failed=1)
-    found.stdout.fnmatch_lines([f"*is not compared: taken {reason}*"])
+    found.assert_outcomes(failed=count)
+    found.stdout.fnmatch_lines([f"*is not compared: {why}. Save a new one here.*" for _, why in NOT_COMPARED])
     assert "regressed" not in found.stdout.str()
-
-
-def test_a_baseline_that_says_nothing_is_refused(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(TEST)
-    run(pytester, "--benchmark-save=base").assert_outcomes(passed=1)
-    (file,) = Path().glob(".benchmarks/*/*base.json")
-    document = json.loads(file.read_text())
-    document["benchmarks"][0]["extra_info"] = {}
-    file.write_text(json.dumps(document))
-    found = run(pytester, "--benchmark-compare")
-    found.assert_outcomes(failed=1)
-    found.stdout.fnmatch_lines(["*is not compared: it does not say where it was taken*"])
 
 
 def test_its_own_overhead_is_under_a_hundredth_of_a_millisecond() -> None:

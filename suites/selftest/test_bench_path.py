@@ -26,6 +26,10 @@ def test_paths_are_chosen_by_their_parts() -> None:
 def test_an_unknown_name_is_offered_the_closest() -> None:
     with pytest.raises(SpecError, match="Did you mean 'pytorch-eager-forward-float32-cpu'"):
         parse("pytorch-eager-foward-float32-cpu")
+    with pytest.raises(
+        SpecError, match="none of that name. A path is FRAMEWORK-WAY-WORK-PRECISION-DEVICE, such as 'jax"
+    ):
+        parse("")
 
 
 def test_a_batch_is_repeated_until_devices_divide_it() -> None:

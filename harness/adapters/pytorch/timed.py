@@ -20,7 +20,7 @@ from harness.adapters.calling import argument_names, bind
 from harness.adapters.decoding import cache_in, cache_name, encoded_in, not_causal, step_inputs
 from harness.adapters.leaves import named_outputs
 from harness.adapters.protocols import Array, Chunk
-from harness.adapters.pytorch.session import as_users_run, find_device
+from harness.adapters.pytorch.session import as_users_run, find_device, full_float32
 from harness.adapters.pytorch.taps import to_numpy, to_tensor
 from harness.adapters.pytorch.training import trainable
 from harness.adapters.pytorch.wide import Lift, shortened, wide, widened
@@ -151,7 +151,12 @@ class Yard:
 
     def matmul(self, size: int) -> TorchCall:
         one, other, product = (torch.ones(size, size, dtype=TYPES[self.precision], device=self._at) for _ in range(3))
-        return self._call(lambda: torch.mm(one, other, out=product))
+
+        def run() -> torch.Tensor:
+            with full_float32():
+                return torch.mm(one, other, out=product)
+
+        return self._call(run)
 
     def copy(self, size: int) -> TorchCall:
         source, target = (torch.ones(size // 4, dtype=torch.float32, device=self._at) for _ in range(2))
