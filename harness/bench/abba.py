@@ -16,6 +16,8 @@ from harness.bench import context as contexts
 from harness.bench.clock import Clock, Reading, collection_off, read
 from harness.bench.context import Context, Evidence
 from harness.bench.statistics import Estimate
+from harness.bench.worker import has_nan
+from harness.errors import RunError
 
 Outcome = Literal["unchanged", "faster", "slower", "inconclusive"]
 Round = Callable[[int], Reading]
@@ -106,12 +108,12 @@ def alternate(
         RunError: a side cannot be run, or a clock went backwards.
     """
     began = contexts.ticks()
-    warm = [*_warmed(a), *_warmed(b)]
-    has_device = all(each.device_seconds is not None for each in warm)
-    clock = terms.clock or ("device" if has_device else "cpu")
+    both = [_warmed(side, limit_seconds=terms.limit_seconds / 4) for side in (a, b)]
+    warm = [each for side in both for each in side]
+    clock = terms.clock or _clock(warm, contexts_of)
     calls = _calls(warm, clock)
     spent = sum(each.cpu_seconds for each in warm)
-    dearest = 4 * calls * max(each.cpu_seconds for each in (warm[0], warm[-1]))
+    dearest = 4 * calls * max(statistics.median([each.cpu_seconds for each in side]).value for side in both)
     quads: list[tuple[Reading, ...]] = []
     found = Judgement("inconclusive", "", terms, clock, calls=calls, contexts=contexts_of)
     for wanted in LOOKS:
@@ -180,25 +182,52 @@ def compare(
 ) -> Judgement:
     """Whether b costs something else than a, both called here without arguments, in turn.
 
-    threads: as many processors are used for both. Two versions of one module need a process each: see `lockstep`.
+    threads: as many processors are used for both. A call that returns NaN makes it inconclusive. Two versions of one
+    module need a process each: see `lockstep`.
 
     Raises:
         RunError: a clock went backwards.
     """
-    here = contexts.capture(threads=threads, precision=precision)
+    here, terms = contexts.capture(threads=threads, precision=precision), terms or Terms()
     with affinity.pinned([0], affinity.choose(threads)), collection_off():
-        return alternate(_round(a), _round(b), terms or Terms(), contexts_of=(here, here), progress=progress)
+        try:
+            sides = _round(a, "A"), _round(b, "B")
+            return alternate(*sides, terms, contexts_of=(here, here), progress=progress)
+        except NanError as error:
+            return Judgement("inconclusive", f"{error.place}: {error.problem}", terms, contexts=(here, here))
 
 
-def _round(call: Callable[[], Any]) -> Round:
-    return lambda calls: read(call, calls=calls)[0]
+class NanError(RunError):
+    """A call put out what is no number."""
 
 
-def _warmed(side: Round) -> list[Reading]:
-    """The first calls without the very first, which may compile; until none of three gains 5 % on those before."""
+def _round(call: Callable[[], Any], name: str) -> Round:
+    def run(calls: int) -> Reading:
+        reading, output = read(call, calls=calls)
+        if has_nan(output):
+            raise NanError(name, "an output holds NaN", todo="Compare it with the other by `harness.check`.")
+        return reading
+
+    return run
+
+
+def _clock(warm: Sequence[Reading], contexts_of: tuple[Context, Context]) -> Clock:
+    """The one that decides: the device's own; of a device that has none, the wall's; else that of the CPU."""
+    if all(each.device_seconds is not None for each in warm):
+        return "device"
+    return "wall" if contexts_of[0].accelerator else "cpu"
+
+
+def _warmed(side: Round, *, limit_seconds: float) -> list[Reading]:
+    """The first calls without the very first, which may compile; four, until none of three gains 5 % on those before.
+
+    limit_seconds: of CPU time, after which there is no further.
+    """
     side(1)
-    taken = [side(1) for _ in range(4)]
-    while len(taken) < 20 and _fastest(taken[-3:], "cpu") < 0.95 * _fastest(taken[:-3], "cpu"):
+    taken = [side(1)]
+    while len(taken) < 20 and sum(each.cpu_seconds for each in taken) < limit_seconds:
+        if len(taken) > 3 and _fastest(taken[-3:], "cpu") >= 0.95 * _fastest(taken[:-3], "cpu"):
+            break
         taken.append(side(1))
     return taken
 

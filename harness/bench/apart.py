@@ -19,8 +19,8 @@ BUILD_SECONDS = 600.0
 """For fetching and building both sides of a case: SmolLM2-135M takes 40 s on a core that does other work too."""
 PATH_SECONDS = 600.0
 """For a path: torch.compile took 107 s of two busy cores, for the forward pass of a small model alone."""
-VIRTUAL = 8
-"""Devices of a mesh on a CPU, which are virtual: as many as a TPU v3-8 has cores."""
+MESH = 8
+"""Devices that are to divide the batch on a mesh: as many as a TPU v3-8 has cores; on a CPU they are virtual."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Apart:
         Raises:
             DiedError: it died, or could not build the case.
         """
-        devices = VIRTUAL if path.way == "mesh" and path.device == "cpu" else 1
+        devices = MESH if path.way == "mesh" else 1
         if self.running is not None and self.kind == (case, devices):
             return self.running
         self.stop()

@@ -47,7 +47,7 @@ def serve(asked: Iterable[str], answers: TextIO, *, clock: ModuleType, context: 
 def _run(call: Callable[[], Any], calls: int, clock: ModuleType) -> dict[str, Any]:
     try:
         reading, output = clock.read(call, calls=calls)
-        if _has_nan(output):
+        if has_nan(output):
             return {"failed": "an output holds NaN"}
     except Exception as error:
         return {"failed": _told(error)}
@@ -111,7 +111,7 @@ def _told(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _has_nan(output: Any) -> bool:
+def has_nan(output: Any) -> bool:
     """Whether an array or number in it is not equal to itself; other things are passed over."""
     for leaf in _leaves(output):
         try:

@@ -84,7 +84,7 @@ def _of_a_case(options: argparse.Namespace, base: Base) -> tuple[list[dict[str, 
     Raises:
         SpecError: there is no such case or path.
     """
-    from harness.bench.apart import VIRTUAL
+    from harness.bench.apart import MESH
     from harness.bench.path import parse
     from harness.cases.spec import find_case
     from harness.settings import find_repository
@@ -95,7 +95,7 @@ def _of_a_case(options: argparse.Namespace, base: Base) -> tuple[list[dict[str, 
     case = find_case(find_repository(Path.cwd()), options.case)
     paths = [parse(name) for name in options.path]
     other = [parse(base.word)] if base.kind == "path" and not is_factory(base.word) else []
-    devices = VIRTUAL if any(path.way == "mesh" for path in paths + other) else 1
+    devices = MESH if any(path.way == "mesh" for path in paths + other) else 1
     shared: dict[str, object] = {"case": case.name} | ({"devices": devices} if devices > 1 else {})
     return [{**shared, "path": str(path)} for path in paths], devices
 

@@ -205,3 +205,36 @@ def test_terms_that_mean_nothing_are_refused(wrong):
 def test_nothing_is_judged_of_no_quads():
     with pytest.raises(ValueError, match="shape"):
         judge(bench.Judgement("inconclusive", "", Terms()))
+
+
+def constant(seconds, *, wall=1.0, first=()):
+    """A side that takes so long, by wall time so many times that; its first calls take what `first` says."""
+    left = iter(first)
+
+    def run(calls):
+        took = next(left, seconds)
+        return Reading(took * wall, took)
+
+    return run
+
+
+def test_an_accelerator_without_a_clock_of_its_own_is_judged_by_wall_time():
+    both = (replace(HERE, accelerator="a TPU"),) * 2
+    found = alternate(constant(0.001), constant(0.001, wall=2.0), Terms(limit_seconds=9), contexts_of=both)
+    assert found.clock == "wall"
+
+
+def test_one_interrupted_call_of_the_warm_up_does_not_use_up_the_limit():
+    slow_once = constant(1e-6, first=[1e-6, 0.005])
+    assert alternate(slow_once, constant(1e-6), Terms(), contexts_of=(HERE, HERE)).outcome == "unchanged"
+
+
+def test_the_warm_up_of_a_long_call_ends_at_the_limit():
+    found = alternate(constant(5.0), constant(5.0), Terms(), contexts_of=(HERE, HERE))
+    assert found.cpu_seconds <= 20
+
+
+def test_nan_of_a_callable_is_no_outcome():
+    whole = np.ones((120, 120))
+    found = bench.compare(lambda: whole @ whole, lambda: (whole @ whole) * np.nan)
+    assert (found.outcome, found.reason) == ("inconclusive", "B: an output holds NaN")

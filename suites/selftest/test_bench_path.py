@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
+from harness.bench import apart as aparts
 from harness.bench.path import DEVICES, PRECISIONS, WORKS, every_path, parse
 from harness.bench.paths import repeated
 from harness.errors import SpecError
@@ -40,3 +45,21 @@ def test_a_batch_is_repeated_until_devices_divide_it() -> None:
     assert found["flag"] is True
     assert found["scale"] == 2
     assert (repeated(given, 1)["x"] == given["x"]).all()
+
+
+def test_the_batch_of_a_mesh_is_divided_by_the_cores_of_a_tpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Mapping[str, Any]] = []
+
+    class Noted:
+        def __init__(self, *arguments: Any, **options: Any) -> None: ...
+
+        def start(self) -> Noted:
+            return self
+
+        def ask(self, value: Mapping[str, Any], **options: Any) -> dict[str, Any]:
+            asked.append(value)
+            return {"built": True}
+
+    monkeypatch.setattr(aparts, "Piped", Noted)
+    aparts.Apart(Path())._process("a-case", parse("jax-mesh-forward-float32-tpu"))
+    assert asked[0]["devices"] == 8
