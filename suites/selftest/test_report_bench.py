@@ -115,7 +115,7 @@ def test_a_row_says_speed_compiling_memory_peak_and_verdict(tmp_path: Path) -> N
     assert "A processor, 1 thread" in parsed(html).text
 
 
-@pytest.mark.parametrize(("held", "told"), [(3 << 30, "3 GiB"), (None, "–")])
+@pytest.mark.parametrize(("held", "told"), [(3 << 30, "3 GiB"), (None, "\u2013")])
 def test_the_memory_of_an_accelerator_is_its_own_or_none(held: int | None, told: str, tmp_path: Path) -> None:
     """That of the host is none of it, nor is it part of it."""
     figures = measured(0.02)
