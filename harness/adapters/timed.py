@@ -68,7 +68,7 @@ class Ready(Protocol):
         """How long it has compiled so far; None where it does not tell."""
 
     def device_peak_bytes(self) -> int | None:
-        """The most that the device has held; None where that is the host's own memory."""
+        """The most that the device has held; None where that is the host's own memory, or nobody tells."""
 
 
 @runtime_checkable

@@ -166,7 +166,7 @@ def _told(measured: Measured) -> list[tuple[str, str]]:
     figures = measured.metrics()
     compiling = figures["compile_seconds"]
     ratio = figures["flops_ratio"]
-    peak = measured.device_peak_bytes or measured.samples.host_peak_bytes
+    peak = measured.device_peak_bytes if measured.context.accelerator else measured.samples.host_peak_bytes
     of_peak = "-" if ratio is None else f"{ratio:.0%} of a matrix product, {figures['bytes_ratio']:.0%} of a copy"
     low, high = (1e3 * figures[name] for name in ("low_seconds", "high_seconds"))
     return [

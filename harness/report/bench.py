@@ -125,8 +125,9 @@ def _line(result: Result, place: str, shown: Mapping[str, Any]) -> Line:
     figures = shown.get("figures") or {}
     number = _numbers({**result.metrics, **figures})
     median, low, high = (number.get(f"{name}_seconds", 0.0) for name in ("median", "low", "high"))
-    memory = number.get("device_peak_bytes", number.get("host_peak_bytes", 0.0))
-    growth = number.get("host_peak_bytes", 0.0) - number.get("host_before_bytes", 0.0)
+    elsewhere = bool(figures.get("accelerator"))
+    memory = number.get("device_peak_bytes" if elsewhere else "host_peak_bytes", 0.0)
+    growth = 0.0 if elsewhere else memory - number.get("host_before_bytes", 0.0)
     rate = number.get("items_per_second", 0.0)
     return Line(
         path=str(shown.get("path", "")),

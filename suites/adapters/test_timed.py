@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -136,6 +137,21 @@ def test_operations_are_counted_by_xla_too():
     params = module.init(jax.random.key(0), given["inputs"])["params"]
     with adapt((module, params)).ready(given, Job("jit")) as call:
         assert call.flops() == 2 * rows * width * width + rows * width
+
+
+@pytest.mark.parametrize(("way", "known"), [("jit", True), ("aot", True), ("op-by-op", False)])
+def test_the_memory_of_an_accelerator_is_that_of_this_call_alone(way, known):
+    """What JAX's allocator held at most may be of an earlier path, or of the yardsticks, and is never forgotten."""
+    jax = pytest.importorskip("jax", reason="needs jax 0, which is not installed")
+    linen = pytest.importorskip("flax.linen", reason="needs flax 0, which is not installed")
+    rows, width = 8, 32
+    module, given = linen.Dense(width), {"inputs": np.ones((rows, width), np.float32)}
+    params = module.init(jax.random.key(0), given["inputs"])["params"]
+    with adapt((module, params)).ready(given, Job(way)) as call:
+        assert call.device_peak_bytes() is None  # of a CPU
+        call.device = SimpleNamespace(platform="gpu", memory_stats=lambda: {"peak_bytes_in_use": 1 << 40})
+        weights, inputs, outputs = width * width + width, rows * width, rows * width
+        assert call.device_peak_bytes() == (4 * (weights + inputs + outputs) if known else None)
 
 
 def test_the_largest_product_is_in_full_float32_as_the_paths_are(monkeypatch):

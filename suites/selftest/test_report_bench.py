@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from harness.bench.clock import Reading
 from harness.bench.context import Context, Evidence
 from harness.bench.measure import Samples
@@ -111,6 +113,17 @@ def test_a_row_says_speed_compiling_memory_peak_and_verdict(tmp_path: Path) -> N
         "50% 50% of a copy",
     ]
     assert "A processor, 1 thread" in parsed(html).text
+
+
+@pytest.mark.parametrize(("held", "told"), [(3 << 30, "3 GiB"), (None, "\u2013")])
+def test_the_memory_of_an_accelerator_is_its_own_or_none(held: int | None, told: str, tmp_path: Path) -> None:
+    """That of the host is none of it, nor is it part of it."""
+    figures = measured(0.02)
+    there = replace(figures, device_peak_bytes=held, context=replace(figures.context, accelerator="A GPU"))
+    html = made(tmp_path, found(measured=there))
+    cells = [parsed(cell).text for cell in re.findall(r"<td.*?</td>", html, re.DOTALL)]
+    assert cells[4].strip() == told
+    assert "memory      -" in str(found(measured=there)) or held
 
 
 def test_a_bar_is_as_long_as_its_path_is_fast_the_fastest_first(tmp_path: Path) -> None:
