@@ -15,12 +15,16 @@ from harness.report.run import Result
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a path took: the median, its interval, and the yardstick of the same run, in seconds."""
+    """What a path took: the median, its interval, and the yardstick of the same run, in seconds.
+
+    yardstick: the metric that the yardstick comes from, "" where there is none.
+    """
 
     seconds: float
     low: float
     high: float
     yardstick_seconds: float | None
+    yardstick: str
     context: Context
 
 
@@ -29,10 +33,7 @@ def cost_of(result: Result, environment: Mapping[str, Any]) -> Cost | None:
     seconds = result.number("median_seconds")
     if seconds is None or not math.isfinite(seconds) or seconds <= 0:
         return None
-    peak, yardstick = result.number("peak_flops_per_second"), result.number("yardstick_seconds")
-    if yardstick is None and peak:
-        # The peak of a matrix product: the time is then told in what that would have done meanwhile.
-        yardstick = 1 / peak
+    yardstick, by = _yardstick(result)
     ends = (result.number(name) for name in ("low_seconds", "high_seconds"))
     low, high = (end if end is not None and math.isfinite(end) and end > 0 else seconds for end in ends)
     context = _context(
@@ -42,21 +43,31 @@ def cost_of(result: Result, environment: Mapping[str, Any]) -> Cost | None:
         _whole(result.metrics.get("threads")),
         str(result.metrics.get("precision") or ""),
     )
-    usable = yardstick if yardstick is not None and math.isfinite(yardstick) and yardstick > 0 else None
-    return Cost(seconds, low, high, usable, context)
+    return Cost(seconds, low, high, by, yardstick, context)
 
 
 def mean_cost(costs: list[Cost]) -> Cost:
-    """The geometric mean of costs in the first one's context, which is that of their ratios to the yardstick too."""
-    costs = [cost for cost in costs if cost.context == costs[0].context]
+    """The geometric mean of costs in the first one's context by its yardstick, which is that of their ratios too."""
+    first = costs[0]
+    costs = [cost for cost in costs if (cost.context, cost.yardstick) == (first.context, first.yardstick)]
     yardsticks = [cost.yardstick_seconds for cost in costs if cost.yardstick_seconds is not None]
     return Cost(
         seconds=geometric_mean(cost.seconds for cost in costs),
         low=geometric_mean(cost.low for cost in costs),
         high=geometric_mean(cost.high for cost in costs),
-        yardstick_seconds=geometric_mean(yardsticks) if len(yardsticks) == len(costs) else None,
-        context=costs[0].context,
+        yardstick_seconds=geometric_mean(yardsticks) if yardsticks else None,
+        yardstick=first.yardstick,
+        context=first.context,
     )
+
+
+def _yardstick(result: Result) -> tuple[str, float | None]:
+    """The metric, and the seconds: of work timed in turn with the path; else of an operation of a matrix product."""
+    for name, power in (("yardstick_seconds", 1), ("peak_flops_per_second", -1)):
+        value = result.number(name)
+        if value is not None and math.isfinite(value) and value > 0:
+            return name, value**power
+    return "", None
 
 
 @lru_cache(maxsize=1024)
