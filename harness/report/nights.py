@@ -11,6 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import from_json
+
 from harness.errors import RecordError
 from harness.report.cost import Cost, cost_of, mean_cost
 from harness.report.run import SCHEMA, Result, read_run, record, result_of
@@ -175,7 +177,12 @@ def _night(place: Path, *, name: str) -> Night:
 
 def _loaded(place: Path) -> Mapping[str, Any]:
     try:
-        told = json.loads(place.read_text(encoding="utf-8"))
+        content = place.read_bytes()
+        try:
+            told = from_json(content)
+        except ValueError:
+            # The slower reader says where, and takes half a character, which a file's name may hold.
+            told = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise RecordError(str(place), f"is no whole JSON ({error})", todo="Remove it.") from None
     if not isinstance(told, dict):
@@ -192,7 +199,7 @@ def _seen(lines: list[Any], environment: Mapping[str, Any], place: str) -> dict[
             raise RecordError(place, f"result {number} is {line!r}", todo="Remove it.")
         try:
             result = result_of(line, f"{place}, result {number}")
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise RecordError(place, f"result {number}: {error}", todo="Remove it.") from None
         key, new = _key(result.suite, result.case, result.check), _folded(result, environment)
         if key not in seen or STANDINGS.index(new.standing) < STANDINGS.index(seen[key].standing):
@@ -207,17 +214,20 @@ def _seen(lines: list[Any], environment: Mapping[str, Any], place: str) -> dict[
 
 def _folded(result: Result, environment: Mapping[str, Any]) -> Seen:
     found = standing(result)
-    floors = (result.number(name) for name in ("floor", "allowed", "limit"))
     is_plain = found == "agree"
     return Seen(
         standing=found,
         error=result.number("error"),
-        floor=next((floor for floor in floors if floor is not None), None),
+        floor=next((floor for name in _FLOORS if (floor := result.number(name)) is not None), None),
         cost=cost_of(result, environment),
         reason="" if is_plain else result.reason,
         registered=result.registered,
         repeat="" if is_plain else result.repeat,
     )
+
+
+_FLOORS = ("floor", "allowed", "limit")
+"""Metrics that say how much of an error rounding explains; the first that is there counts."""
 
 
 @lru_cache(maxsize=1 << 16)

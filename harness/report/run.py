@@ -49,9 +49,12 @@ class Result:
 
     def number(self, metric: str) -> float | None:
         """The metric as a number, "inf" and "nan" included; None where it was not measured."""
+        value = self.metrics.get(metric)
+        if value is None or type(value) is float:
+            return value
         try:
-            return float(self.metrics[metric])
-        except (KeyError, TypeError, ValueError):
+            return float(value)
+        except (TypeError, ValueError, OverflowError):
             return None
 
 
