@@ -10,7 +10,7 @@ from statistics import geometric_mean
 from typing import Any
 
 from harness.bench.context import Context
-from harness.report.run import Result
+from harness.report.run import number_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,20 +28,20 @@ class Cost:
     context: Context
 
 
-def cost_of(result: Result, environment: Mapping[str, Any]) -> Cost | None:
-    """What the result says that a path took, None where it says nothing."""
-    seconds = result.number("median_seconds")
+def cost_of(metrics: Mapping[str, Any], environment: Mapping[str, Any]) -> Cost | None:
+    """What a result's metrics say that a path took, None where they say nothing."""
+    seconds = number_of(metrics, "median_seconds")
     if seconds is None or not math.isfinite(seconds) or seconds <= 0:
         return None
-    yardstick, by = _yardstick(result)
-    ends = (result.number(name) for name in ("low_seconds", "high_seconds"))
+    yardstick, by = _yardstick(metrics)
+    ends = (number_of(metrics, name) for name in ("low_seconds", "high_seconds"))
     low, high = (end if end is not None and math.isfinite(end) and end > 0 else seconds for end in ends)
     context = _context(
         str(environment.get("processor", "")),
         _whole(environment.get("cores")),
-        str(result.metrics.get("accelerator") or ""),
-        _whole(result.metrics.get("threads")),
-        str(result.metrics.get("precision") or ""),
+        str(metrics.get("accelerator") or ""),
+        _whole(metrics.get("threads")),
+        str(metrics.get("precision") or ""),
     )
     return Cost(seconds, low, high, by, yardstick, context)
 
@@ -61,10 +61,10 @@ def mean_cost(costs: list[Cost]) -> Cost:
     )
 
 
-def _yardstick(result: Result) -> tuple[str, float | None]:
+def _yardstick(metrics: Mapping[str, Any]) -> tuple[str, float | None]:
     """The metric, and the seconds: of work timed in turn with the path; else of an operation of a matrix product."""
     for name, power in (("yardstick_seconds", 1), ("peak_flops_per_second", -1)):
-        value = result.number(name)
+        value = number_of(metrics, name)
         if value is not None and math.isfinite(value) and value > 0:
             return name, value**power
     return "", None

@@ -14,9 +14,10 @@ from typing import Any
 from pydantic_core import from_json
 
 from harness.errors import RecordError
+from harness.parity.compare import Verdict
 from harness.report.cost import Cost, cost_of, mean_cost
-from harness.report.run import SCHEMA, Result, read_run, record, result_of
-from harness.report.words import STANDINGS, Standing, standing
+from harness.report.run import SCHEMA, number_of, read_run, record, verdict_of
+from harness.report.words import STANDINGS, Standing, standing_of
 
 LOGS = {"installation": "install.log", "run": "pytest.log"}
 """What happened before the tests and while they ran, as files of a run's folder."""
@@ -197,11 +198,12 @@ def _seen(lines: list[Any], environment: Mapping[str, Any], place: str) -> dict[
     for number, line in enumerate(lines):
         if not isinstance(line, dict):
             raise RecordError(place, f"result {number} is {line!r}", todo="Remove it.")
+        verdict = verdict_of(line, f"{place}, result {number}")
         try:
-            result = result_of(line, f"{place}, result {number}")
-        except (TypeError, ValueError, OverflowError) as error:
+            new = _folded(line, verdict, environment)
+        except (AttributeError, TypeError, ValueError) as error:
             raise RecordError(place, f"result {number}: {error}", todo="Remove it.") from None
-        key, new = _key(result.suite, result.case, result.check), _folded(result, environment)
+        key = _key(line["suite"], line["case"], line["check"])
         if key not in seen or STANDINGS.index(new.standing) < STANDINGS.index(seen[key].standing):
             seen[key] = new
         if new.cost is not None:
@@ -212,17 +214,18 @@ def _seen(lines: list[Any], environment: Mapping[str, Any], place: str) -> dict[
     }
 
 
-def _folded(result: Result, environment: Mapping[str, Any]) -> Seen:
-    found = standing(result)
+def _folded(line: Mapping[str, Any], verdict: Verdict, environment: Mapping[str, Any]) -> Seen:
+    metrics, registered = line.get("metrics") or {}, tuple(map(str, line.get("registered") or ()))
+    found = standing_of(verdict, registered=bool(registered))
     is_plain = found == "agree"
     return Seen(
         standing=found,
-        error=result.number("error"),
-        floor=next((floor for name in _FLOORS if (floor := result.number(name)) is not None), None),
-        cost=cost_of(result, environment),
-        reason="" if is_plain else result.reason,
-        registered=result.registered,
-        repeat="" if is_plain else result.repeat,
+        error=number_of(metrics, "error"),
+        floor=next((floor for name in _FLOORS if (floor := number_of(metrics, name)) is not None), None),
+        cost=cost_of(metrics, environment),
+        reason="" if is_plain else str(line.get("reason") or ""),
+        registered=registered,
+        repeat="" if is_plain else str(line.get("repeat") or ""),
     )
 
 

@@ -23,7 +23,6 @@ from harness.report.cost import Cost, cost_of
 from harness.report.dashboard.story import environment_changes, story
 from harness.report.keeping import pull, push
 from harness.report.nights import log, read_nights
-from harness.report.run import result_of
 from suites.selftest.report_runs import result, write_run
 
 HERE = Context("A processor", 8, "", 1, "float32", {})
@@ -148,7 +147,7 @@ class TestReading:
             (record("yesterday"), "began at 'yesterday', which is no time"),
             (record("2025-03-14T09:00:00", {"suite": "a"}), "the result's 'case' is None"),
             (record("2025-03-14T09:00:00", result("x", "good")), "unknown verdict 'good'"),
-            (record("2025-03-14T09:00:00", result("x", seconds="long")), "could not convert string"),
+            (record("2025-03-14T09:00:00", result("x", metrics=[1])), "'list' object has no attribute 'get'"),
         ],
     )
     def test_what_is_no_run_is_told_and_the_rest_is_read(self, told: Any, reason: str, tmp_path: Path) -> None:
@@ -225,8 +224,8 @@ class TestReading:
 
 class TestCost:
     def cost(self, **metrics: Any) -> Cost | None:
-        line = result("x", metrics={"median_seconds": 0.02, "threads": 1} | metrics)
-        return cost_of(result_of(line, "here"), {"processor": "A processor", "cores": 8})
+        given = {"median_seconds": 0.02, "threads": 1} | metrics
+        return cost_of(given, {"processor": "A processor", "cores": 8})
 
     @pytest.mark.parametrize(
         ("metrics", "yardstick", "seconds"),

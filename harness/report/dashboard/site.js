@@ -172,11 +172,11 @@ function charts() {
     const told = JSON.parse(document.getElementById(chart.dataset.chart).textContent);
     const rows = told.lines[0].map((_, night) => [night, ...told.lines.map((line, place) => {
       const value = told.is_log && !(line[night] > 0) ? null : line[night];
-      return told.band ? [told.band[0][night], value, told.band[1][night]] : value;
+      return told.band.length ? [told.band[0][night], value, told.band[1][night]] : value;
     })]);
     chart.replaceChildren();
     new window.Dygraph(chart, rows, {
-      labels: ["night", ...told.names], logscale: told.is_log, customBars: Boolean(told.band), connectSeparatedPoints: false,
+      labels: ["night", ...told.names], logscale: told.is_log, customBars: Boolean(told.band.length), connectSeparatedPoints: false,
       drawPoints: rows.length < 60, pointSize: 2, colors: [colour("--accent"), colour("--teal")], strokeWidth: 1.6,
       axisLineColor: colour("--line"), gridLineColor: colour("--line"), axisLabelFontSize: 12, legend: "always",
       xRangePad: 4, rightGap: 12,
