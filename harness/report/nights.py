@@ -132,23 +132,29 @@ def log(night: Night, kind: str) -> str:
 
 def _places(folder: Path) -> Iterator[Path]:
     """The record of every run: `run.json`, any other JSON file, or the folder of a run that was killed."""
-    names = {path.name for path in folder.iterdir()}
-    if "run.json" in names:
+    try:
+        paths = {path.name: path.is_dir() for path in folder.iterdir()}
+    except OSError:
+        # Told with what reading it says.
+        paths = {"events.jsonl": False}
+    if "run.json" in paths:
         yield folder / "run.json"
-    elif "events.jsonl" in names or "results.jsonl" in names:
+    elif "events.jsonl" in paths or "results.jsonl" in paths:
         yield folder
     else:
-        for path in folder.iterdir():
-            if path.name.startswith("."):
+        for name, is_folder in paths.items():
+            path = folder / name
+            # A link to a folder above would lead round for ever.
+            if name.startswith(".") or (is_folder and path.is_symlink() and path.resolve() in folder.resolve().parents):
                 continue
-            if path.is_dir():
+            if is_folder:
                 yield from _places(path)
             elif path.suffix == ".json":
                 yield path
 
 
 def _night(place: Path, *, name: str) -> Night:
-    told = record(read_run(place)) if place.is_dir() else _loaded(place)
+    told = _killed(place) if place.is_dir() else _loaded(place)
     schema, run, lines = told.get("schema"), told.get("run"), told.get("results")
     if not isinstance(schema, int) or not isinstance(run, dict) or not isinstance(lines, list):
         raise RecordError(str(place), "is not the record of a run", todo="Remove it.")
@@ -176,12 +182,24 @@ def _night(place: Path, *, name: str) -> Night:
     )
 
 
+def _killed(place: Path) -> Mapping[str, Any]:
+    """The record of a run that left none."""
+    try:
+        return record(read_run(place))
+    except (AttributeError, TypeError, ValueError, OverflowError) as error:
+        raise RecordError(str(place), f"tells something that no run tells ({error})", todo="Remove it.") from None
+
+
 def _loaded(place: Path) -> Mapping[str, Any]:
+    if not place.is_file():
+        raise RecordError(str(place), "is no file", todo="Remove it.")
     try:
         content = place.read_bytes()
         try:
             told = from_json(content)
-        except ValueError:
+        except ValueError as error:
+            if "recursion" in str(error):
+                raise
             # The slower reader says where, and takes half a character, which a file's name may hold.
             told = json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -242,9 +260,9 @@ def _key(suite: str, case: str, check: str) -> Key:
 def _moment(text: object, place: Path) -> datetime:
     try:
         found = datetime.fromisoformat(str(text))
-    except ValueError:
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
         raise RecordError(str(place), f"began at {text!r}, which is no time", todo="Remove it.") from None
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def _ordered(runs: list[Night]) -> tuple[Night, ...]:
@@ -275,7 +293,8 @@ def _without_copies(found: list[Night]) -> tuple[list[Night], list[Unreadable]]:
 
 
 def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+    found = number_of({"it": value}, "it")
+    return found if found is not None and math.isfinite(found) else None
 
 
 def _whole(value: object) -> int:
