@@ -53,7 +53,8 @@ class Hub:
 
     repositories: `owner/name`, or `datasets/owner/name` -> what it holds. asked: every request, `METHOD path`.
     fault: what it does wrong with files whose name ends as in `LARGE`: breaks off in the middle, answers 500, gives
-    the files of the commit before and says that they are of the one asked for, or changes a byte.
+    the files of the commit before and says that they are of the one asked for, or changes a byte. busy: how many
+    commits it refuses first, as where another is under way.
     """
 
     def __init__(self) -> None:
@@ -61,6 +62,8 @@ class Hub:
         self.blobs: dict[str, bytes] = {}
         self.asked: list[str] = []
         self.fault: Fault = ""
+        self.busy = 0
+        self.lock = threading.Lock()
         hub = self
 
         class Answers(_Answers):
@@ -127,10 +130,12 @@ class _Answers(BaseHTTPRequestHandler):
     def _create(self, asked: Mapping[str, Any]) -> None:
         kind = "datasets/" if asked.get("type") == "dataset" else ""
         name = f"{kind}{asked.get('organization') or 'owner'}/{asked['name']}"
-        if name in self.hub.repositories:
-            return self._send(409, {"error": "there is one already", "url": f"{self.hub.endpoint}/{name}"})
-        self.hub.repositories[name] = Repository(private=bool(asked.get("private")))
-        self.hub.repositories[name].commit({})
+        with self.hub.lock:
+            if name in self.hub.repositories:
+                return self._send(409, {"error": "there is one already", "url": f"{self.hub.endpoint}/{name}"})
+            made = Repository(private=bool(asked.get("private")))
+            made.commit({})
+            self.hub.repositories[name] = made
         return self._send(200, {"url": f"{self.hub.endpoint}/{name}", "name": name, "id": name})
 
     def _api(self, name: str, rest: list[str], body: bytes) -> None:
@@ -150,7 +155,8 @@ class _Answers(BaseHTTPRequestHandler):
                 ]
                 return self._send(200, {"files": told})
             case ["commit", "main"]:
-                return self._commit(name, held, body)
+                with self.hub.lock:
+                    return self._commit(name, held, body)
             case ["tree", revision, *_]:
                 found = held.at(revision)
                 files = sorted(found[1].items()) if found else []
@@ -166,6 +172,9 @@ class _Answers(BaseHTTPRequestHandler):
         return self._send(404, {"error": "the stand-in does not know that"})
 
     def _commit(self, name: str, held: Repository, body: bytes) -> None:
+        if self.hub.busy:
+            self.hub.busy -= 1
+            return self._send(412, {"error": "A commit has happened since. Please refresh and try again."})
         files = dict(held.commits[-1][1])
         for line in body.splitlines():
             told = json.loads(line)

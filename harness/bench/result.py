@@ -15,6 +15,9 @@ from harness.bench.yardstick import Peaks
 from harness.parity.compare import Verdict, plain
 from harness.register import Row, explained
 
+WORDS = ("precision", "accelerator")
+"""Figures in words that the record holds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Measured:
@@ -55,6 +58,7 @@ class Measured:
             "recompiled": samples.recompiled,
             "compile_seconds": samples.compile_seconds,
             "first_seconds": samples.first_seconds,
+            "yardstick_seconds": samples.yardstick_seconds(self.clock),
             "items_per_second": self.items / found.value,
             "unit": self.unit,
             "flops": self.flops,
@@ -117,9 +121,12 @@ class PathResult:
         return explained(self.error, rows, agrees=self.verdict is Verdict.AGREE)
 
     def metrics(self) -> dict[str, Any]:
-        """The figures of the result's line in the record: numbers alone."""
+        """The figures of the result's line in the record: numbers, and the words without which times of two runs would
+        be compared that may not be.
+        """
         found = {"error": self.error, "scale": self.scale, "allowed": self.allowed} | self.figures()
-        return {name: value for name, value in plain(found).items() if not isinstance(value, str)}
+        told = plain(found).items()
+        return {name: value for name, value in told if not isinstance(value, str) or name in WORDS}
 
     def figures(self) -> dict[str, Any]:
         """All figures, those in words too; none where nothing could be measured."""

@@ -16,6 +16,7 @@ from harness.adapters.protocols import UnsupportedError
 from harness.adapters.timed import pinned
 from harness.bench import context, measure
 from harness.bench.clock import Clock
+from harness.bench.history.yardstick import layers
 from harness.bench.path import BenchPath, parse
 from harness.bench.paths import Sides, accelerator, job_of, open_case, ready, refusal
 from harness.bench.result import Measured, PathResult
@@ -77,8 +78,12 @@ class Bench:
         peak = self._peaks(path, clock)
         release_memory()
         name = f"{self.sides.case.name}, {path}"
+        # An accelerator has another pace than the processor: what is told beside its times is its peak.
+        yardstick = layers() if clock == "cpu" else None
         with ready(self.sides, path, job_of(self.sides, path, cotangents=cotangents, rate=rate)) as call:
-            found = measure.measure(call, place=name, compile_seconds=call.compile_seconds, **rounds)
+            found = measure.measure(
+                call, place=name, compile_seconds=call.compile_seconds, yardstick=yardstick, **rounds
+            )
             device_peak = call.device_peak_bytes()
             flops, outputs = call.flops(), call.outputs()
             held = call.held_bytes

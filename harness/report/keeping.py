@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -30,6 +31,12 @@ KEPT = ("run.json", *LOGS.values())
 HUB = "hub:"
 """How a place begins that is a data set of the Hub; what follows is `owner/name`."""
 
+BUSY = (409, 412, 429, 503)
+"""How the Hub answers where others commit at the same time: such a commit changed nothing, and is tried again."""
+
+WAITS = (1.0, 2.0, 4.0, 8.0, 16.0)
+"""Seconds before each further attempt."""
+
 
 class HistoryError(RecordError):
     """A history that could not be read or written, where it is kept."""
@@ -48,9 +55,16 @@ def push(run: Path, place: str) -> str:
     files = {name: (run / name).read_bytes() for name in KEPT if (run / name).is_file()}
     name = _name(run, files)
     if not place.startswith(HUB):
-        if (Path(place) / name).exists():
+        kept = Path(place) / name
+        if kept.exists():
             return ""
-        write_folder(Path(place) / name, files.items(), mark="run.json")
+        try:
+            write_folder(kept, files.items(), mark="run.json")
+        except RecordError:
+            # Another may have put the same run there meanwhile, and as whole.
+            if (kept / "run.json").exists():
+                return ""
+            raise
         return name
     return _push_to_hub(_repository(place), name, files)
 
@@ -99,15 +113,23 @@ def _on_hub(repository: str) -> dict[str, Callable[[], Files]]:
 
 
 def _push_to_hub(repository: str, name: str, files: Mapping[str, bytes]) -> str:
-    from huggingface_hub import CommitOperationAdd
-
     hub = _hub()
+    from huggingface_hub import CommitOperationAdd
+    from huggingface_hub.errors import HfHubHTTPError
+
     with _refusals(repository):
         hub.create_repo(repository, repo_type="dataset", exist_ok=True)
         if f"runs/{name}/run.json" in hub.list_repo_files(repository, repo_type="dataset"):
             return ""
         added = [CommitOperationAdd(f"runs/{name}/{file}", content) for file, content in files.items()]
-        hub.create_commit(repository, added, commit_message=f"Add the run {name}", repo_type="dataset")
+        for wait in (*WAITS, None):
+            try:
+                hub.create_commit(repository, added, commit_message=f"Add the run {name}", repo_type="dataset")
+                break
+            except HfHubHTTPError as error:
+                if wait is None or getattr(error.response, "status_code", 0) not in BUSY:
+                    raise
+                time.sleep(wait)
     return name
 
 

@@ -11,10 +11,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import from_json
+
 from harness.errors import RecordError
+from harness.parity.compare import Verdict
 from harness.report.cost import Cost, cost_of, mean_cost
-from harness.report.run import SCHEMA, Result, read_run, record, result_of
-from harness.report.words import STANDINGS, Standing, standing
+from harness.report.run import SCHEMA, number_of, read_run, record, verdict_of
+from harness.report.words import STANDINGS, Standing, standing_of
 
 LOGS = {"installation": "install.log", "run": "pytest.log"}
 """What happened before the tests and while they ran, as files of a run's folder."""
@@ -129,23 +132,29 @@ def log(night: Night, kind: str) -> str:
 
 def _places(folder: Path) -> Iterator[Path]:
     """The record of every run: `run.json`, any other JSON file, or the folder of a run that was killed."""
-    names = {path.name for path in folder.iterdir()}
-    if "run.json" in names:
+    try:
+        paths = {path.name: path.is_dir() for path in folder.iterdir()}
+    except OSError:
+        # Told with what reading it says.
+        paths = {"events.jsonl": False}
+    if "run.json" in paths:
         yield folder / "run.json"
-    elif "events.jsonl" in names or "results.jsonl" in names:
+    elif "events.jsonl" in paths or "results.jsonl" in paths:
         yield folder
     else:
-        for path in folder.iterdir():
-            if path.name.startswith("."):
+        for name, is_folder in paths.items():
+            path = folder / name
+            # A link to a folder above would lead round for ever.
+            if name.startswith(".") or (is_folder and path.is_symlink() and path.resolve() in folder.resolve().parents):
                 continue
-            if path.is_dir():
+            if is_folder:
                 yield from _places(path)
             elif path.suffix == ".json":
                 yield path
 
 
 def _night(place: Path, *, name: str) -> Night:
-    told = record(read_run(place)) if place.is_dir() else _loaded(place)
+    told = _killed(place) if place.is_dir() else _loaded(place)
     schema, run, lines = told.get("schema"), told.get("run"), told.get("results")
     if not isinstance(schema, int) or not isinstance(run, dict) or not isinstance(lines, list):
         raise RecordError(str(place), "is not the record of a run", todo="Remove it.")
@@ -173,9 +182,26 @@ def _night(place: Path, *, name: str) -> Night:
     )
 
 
-def _loaded(place: Path) -> Mapping[str, Any]:
+def _killed(place: Path) -> Mapping[str, Any]:
+    """The record of a run that left none."""
     try:
-        told = json.loads(place.read_text(encoding="utf-8"))
+        return record(read_run(place))
+    except (AttributeError, TypeError, ValueError, OverflowError) as error:
+        raise RecordError(str(place), f"tells something that no run tells ({error})", todo="Remove it.") from None
+
+
+def _loaded(place: Path) -> Mapping[str, Any]:
+    if not place.is_file():
+        raise RecordError(str(place), "is no file", todo="Remove it.")
+    try:
+        content = place.read_bytes()
+        try:
+            told = from_json(content)
+        except ValueError as error:
+            if "recursion" in str(error):
+                raise
+            # The slower reader says where, and takes half a character, which a file's name may hold.
+            told = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise RecordError(str(place), f"is no whole JSON ({error})", todo="Remove it.") from None
     if not isinstance(told, dict):
@@ -190,11 +216,12 @@ def _seen(lines: list[Any], environment: Mapping[str, Any], place: str) -> dict[
     for number, line in enumerate(lines):
         if not isinstance(line, dict):
             raise RecordError(place, f"result {number} is {line!r}", todo="Remove it.")
+        verdict = verdict_of(line, f"{place}, result {number}")
         try:
-            result = result_of(line, f"{place}, result {number}")
-        except (TypeError, ValueError) as error:
+            new = _folded(line, verdict, environment)
+        except (AttributeError, TypeError, ValueError) as error:
             raise RecordError(place, f"result {number}: {error}", todo="Remove it.") from None
-        key, new = _key(result.suite, result.case, result.check), _folded(result, environment)
+        key = _key(line["suite"], line["case"], line["check"])
         if key not in seen or STANDINGS.index(new.standing) < STANDINGS.index(seen[key].standing):
             seen[key] = new
         if new.cost is not None:
@@ -205,19 +232,23 @@ def _seen(lines: list[Any], environment: Mapping[str, Any], place: str) -> dict[
     }
 
 
-def _folded(result: Result, environment: Mapping[str, Any]) -> Seen:
-    found = standing(result)
-    floors = (result.number(name) for name in ("floor", "allowed", "limit"))
+def _folded(line: Mapping[str, Any], verdict: Verdict, environment: Mapping[str, Any]) -> Seen:
+    metrics, registered = line.get("metrics") or {}, tuple(map(str, line.get("registered") or ()))
+    found = standing_of(verdict, registered=bool(registered))
     is_plain = found == "agree"
     return Seen(
         standing=found,
-        error=result.number("error"),
-        floor=next((floor for floor in floors if floor is not None), None),
-        cost=cost_of(result, environment),
-        reason="" if is_plain else result.reason,
-        registered=result.registered,
-        repeat="" if is_plain else result.repeat,
+        error=number_of(metrics, "error"),
+        floor=next((floor for name in _FLOORS if (floor := number_of(metrics, name)) is not None), None),
+        cost=cost_of(metrics, environment),
+        reason="" if is_plain else str(line.get("reason") or ""),
+        registered=registered,
+        repeat="" if is_plain else str(line.get("repeat") or ""),
     )
+
+
+_FLOORS = ("floor", "allowed", "limit")
+"""Metrics that say how much of an error rounding explains; the first that is there counts."""
 
 
 @lru_cache(maxsize=1 << 16)
@@ -229,9 +260,9 @@ def _key(suite: str, case: str, check: str) -> Key:
 def _moment(text: object, place: Path) -> datetime:
     try:
         found = datetime.fromisoformat(str(text))
-    except ValueError:
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
         raise RecordError(str(place), f"began at {text!r}, which is no time", todo="Remove it.") from None
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def _ordered(runs: list[Night]) -> tuple[Night, ...]:
@@ -262,7 +293,8 @@ def _without_copies(found: list[Night]) -> tuple[list[Night], list[Unreadable]]:
 
 
 def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+    found = number_of({"it": value}, "it")
+    return found if found is not None and math.isfinite(found) else None
 
 
 def _whole(value: object) -> int:

@@ -186,7 +186,7 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     for name, value in values.items():
         if isinstance(value, Mapping):
             rows += flat(value, f"{prefix}{name} / ")
-        elif name.endswith("_bytes") and isinstance(value, int):
+        elif name.endswith("_bytes") and isinstance(value, int) and abs(value) < 1 << 63:
             rows.append((f"{prefix}{name.removesuffix('_bytes')}", f"{value / 2**30:.1f} GiB"))
         else:
             known = words.number(value) if isinstance(value, float) else str(value)

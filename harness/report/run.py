@@ -49,10 +49,7 @@ class Result:
 
     def number(self, metric: str) -> float | None:
         """The metric as a number, "inf" and "nan" included; None where it was not measured."""
-        try:
-            return float(self.metrics[metric])
-        except (KeyError, TypeError, ValueError):
-            return None
+        return number_of(self.metrics, metric)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,22 +123,42 @@ def read_run(folder: Path) -> Run:
     )
 
 
-def result_of(line: Mapping[str, Any], place: str) -> Result:
-    """The result that a line tells.
+def number_of(metrics: Mapping[str, Any], name: str) -> float | None:
+    """The metric as a number, "inf" and "nan" included; None where it was not measured."""
+    value = metrics.get(name)
+    if value is None or type(value) is float:
+        return value
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def verdict_of(line: Mapping[str, Any], place: str) -> Verdict:
+    """The verdict of the result that a line tells.
 
     Raises:
-        RecordError: it is none.
+        RecordError: it tells none.
     """
     for key in ("suite", "case", "check", "verdict"):
         if not isinstance(line.get(key), str):
             raise RecordError(place, f"the result's {key!r} is {line.get(key)!r}", todo="Remove the line.")
     if line["verdict"] not in _VERDICTS:
         raise RecordError(place, f"unknown verdict {line['verdict']!r}", todo=closest(line["verdict"], _VERDICTS))
+    return _VERDICTS[line["verdict"]]
+
+
+def result_of(line: Mapping[str, Any], place: str) -> Result:
+    """The result that a line tells.
+
+    Raises:
+        RecordError: it tells none.
+    """
     return Result(
         suite=line["suite"],
         case=line["case"],
         check=line["check"],
-        verdict=_VERDICTS[line["verdict"]],
+        verdict=verdict_of(line, place),
         title=str(line.get("title") or ""),
         test=str(line.get("test") or ""),
         registered=tuple(map(str, line.get("registered") or ())),

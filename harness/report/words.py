@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from harness.parity.compare import Verdict
-from harness.report.run import Result, Run, exit_status, succeeded
+from harness.report.run import Result, Run, exit_status
 
 Standing = Literal["diverge", "within_tolerance", "mended", "inconclusive", "registered", "agree"]
 """What a reader must know first of a result; worst first. A registered divergence is not news, a mended one is."""
@@ -51,11 +51,14 @@ MENDED = "It agrees, yet the register says that it does not: it was mended, remo
 
 def standing(result: Result) -> Standing:
     """The verdict, unless the register changes what it means."""
-    if result.registered and succeeded(result):
-        return "registered"
-    if result.registered and result.verdict is Verdict.AGREE:
-        return "mended"
-    return result.verdict.value
+    return standing_of(result.verdict, registered=bool(result.registered))
+
+
+def standing_of(verdict: Verdict, *, registered: bool) -> Standing:
+    """The same of a verdict on what the register knows, or does not."""
+    if not registered or verdict is Verdict.INCONCLUSIVE:
+        return verdict.value
+    return "mended" if verdict is Verdict.AGREE else "registered"
 
 
 def verdict_words(result: Result) -> str:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -63,6 +64,33 @@ def test_runs_are_pushed_once_and_pulled_once(hub: Hub, tmp_path: Path) -> None:
     assert sorted(json.loads(done.stdout)["runs"]) == sorted(names)
     assert (tmp_path / "here" / names[0] / "install.log").read_text() == "installed"
     assert json.loads(history(hub, tmp_path, "pull", "hub:owner/nights", "here").stdout)["runs"] == []
+
+
+def test_eight_writers_at_once_lose_nothing(hub: Hub, tmp_path: Path) -> None:
+    """Four runs, each pushed by two; the Hub is busy with another commit at first."""
+    hub.busy = 3
+    runs = [str(run(tmp_path, case)) for case in "abcd"] * 2
+    with ThreadPoolExecutor(8) as pool:
+        done = list(pool.map(lambda each: history(hub, tmp_path, "push", each, "hub:owner/nights"), runs))
+    assert [each.stderr for each in done if each.returncode] == []
+    kept = {name.split("/")[1] for name in hub.repositories[DATA].commits[-1][1]}
+    assert len(kept) == 4
+    assert {name for each in done for name in json.loads(each.stdout)["runs"]} == kept
+
+
+def test_what_is_busy_for_too_long_is_told(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import HfApi
+
+    from harness.report import keeping
+
+    hub.busy = 99
+    waited: list[float] = []
+    monkeypatch.setattr(keeping.time, "sleep", waited.append)
+    monkeypatch.setattr(keeping, "_hub", lambda: HfApi(endpoint=hub.endpoint, token=TOKEN))
+    with pytest.raises(keeping.HistoryError, match=r"412.*A commit has happened since"):
+        keeping.push(run(tmp_path, "x"), "hub:owner/nights")
+    assert waited == list(keeping.WAITS)
+    assert hub.busy == 99 - len(keeping.WAITS) - 1
 
 
 def test_what_else_lies_there_is_not_fetched(hub: Hub, tmp_path: Path) -> None:

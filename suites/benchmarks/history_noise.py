@@ -19,7 +19,7 @@ from rich.progress import track
 
 from harness.bench import context
 from harness.bench.clock import read
-from harness.bench.history.yardstick import layers, yardstick_seconds
+from harness.bench.history.yardstick import layers, ratio
 from harness.files import write_atomic
 
 NOISE = Path(__file__).parents[2] / "reports/baseline/history_noise.json"
@@ -76,7 +76,8 @@ def _measure(sending: Any) -> None:
             yardstick.append(read(work)[0].cpu_seconds)
             forward.append(read(lambda: model(ids, attention_mask=mask))[0].cpu_seconds)
     forward, yardstick = forward[WARM_UP:], yardstick[WARM_UP:]
-    sending.send((statistics.median(forward), yardstick_seconds(forward, yardstick)))
+    took = statistics.median(forward)
+    sending.send((took, took / ratio(forward, yardstick)))
 
 
 if __name__ == "__main__":

@@ -105,6 +105,19 @@ def test_two_runs_side_by_side(site: Path, browser: Page) -> None:
     for words in ("packages / torch\t2.13.0\t2.14.0", "parity case-002 forward\tagree\tdiverge"):
         assert words in told
     assert "case-005" not in told
+    assert "parity case-003 forward" not in told
+    browser.evaluate("document.querySelector('[data-everything]').click()")
+    browser.until("document.getElementById('beside').innerText.includes('parity case-003 forward')")
+    assert browser.evaluate("location.hash").endswith("&everything=1")
+
+
+def test_on_a_phone_every_cell_says_what_it_is(site: Path, browser: Page) -> None:
+    """The heads of the columns are out of sight there."""
+    browser.open(site / "runs.html", width=PHONE)
+    shown = "getComputedStyle(document.querySelector('tbody td:nth-of-type(3)'), '::before').content"
+    assert browser.evaluate(shown) == '"To look at "'
+    browser.open(site / "runs.html", width=DESK)
+    assert browser.evaluate(shown) == "none"
 
 
 def test_a_log_is_searched(site: Path, browser: Page) -> None:

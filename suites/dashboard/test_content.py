@@ -99,6 +99,12 @@ class TestPages:
                 target = (link["href"] or "").split("#")[0]
                 assert not target or (page.parent / target).is_file(), f"{page}: {target}"
 
+    def test_a_result_leads_to_the_others_of_its_case(self, site: Path) -> None:
+        page = next(site.glob("case/parity-case-003-*"))
+        links = [link["href"] for link in parse(page.read_text(encoding="utf-8")).all("a")]
+        (other,) = site.glob("case/benchmarks-case-003-*")
+        assert f"../case/{other.name}" in links
+
     def test_a_run_has_its_environment_and_both_logs(self, site: Path) -> None:
         page = next(site.glob("run/night-0150-*"))
         text = parse(page.read_text(encoding="utf-8")).text

@@ -6,10 +6,12 @@ import gc
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
+from harness.bench.clock import Reading
+from harness.bench.history.yardstick import layers
 from harness.bench.measure import InProcess, Samples, first_minus_steady, measure, samples_of
 from harness.errors import RunError
 
@@ -98,8 +100,67 @@ def test_no_round_is_refused(least: int, most: int) -> None:
         measure(InProcess(lambda: None), place="x", least=least, most=most)
 
 
+def busy(seconds: float) -> None:
+    ends = time.process_time() + seconds
+    while time.process_time() < ends:
+        pass
+
+
+class TestTheYardstick:
+    def ordered(self, seconds: float) -> tuple[Samples, str]:
+        """What a call of so many seconds gives, and the order of the call (c) and the yardstick (y)."""
+        order = list[str]()
+
+        def call() -> None:
+            order.append("c")
+            busy(seconds)
+
+        def yardstick() -> None:
+            order.append("y")
+            busy(0.002)
+
+        return measure(InProcess(call), place="x", seconds=0, least=5, yardstick=yardstick), "".join(order)
+
+    def test_a_short_call_is_timed_alone_first(self) -> None:
+        found, order = self.ordered(0.001)
+        alone, turns = order.split("y", 1)
+        assert len(alone) == 1 + found.warm_up + len(found.readings)
+        assert "y" + turns == "yc" * len(found.turns)
+        assert len(found.turns) >= 5
+
+    def test_a_long_one_in_turn_from_the_first_round_on(self) -> None:
+        found, order = self.ordered(0.06)
+        assert order == "c" * (1 + found.warm_up) + "yc" * len(found.readings)
+        assert [call for call, _ in found.turns] == list(found.readings)
+
+    def test_it_is_what_the_call_takes_by_the_ratio_of_the_turns(self) -> None:
+        found, _ = self.ordered(0.004)
+        told = found.yardstick_seconds("cpu")
+        assert told is not None
+        # Half of the call, by however much the clock and the machine add to either.
+        assert 0.3 < told / found.median("cpu").value < 0.8
+        assert replace(found, turns=()).yardstick_seconds("cpu") is None
+
+    def test_what_slows_the_turns_alone_does_not_change_it(self) -> None:
+        """As a cache does that the yardstick takes from the call, whose figures are those of the plain rounds."""
+        reading, slow = Reading(1.0, 1.0), Reading(4.0, 4.0)
+        found = replace(self.ordered(0.0)[0], readings=(reading,) * 5, turns=((slow, Reading(2.0, 2.0)),) * 5)
+        assert found.median("cpu").value == 1.0
+        assert found.yardstick_seconds("cpu") == 0.5
+
+    def test_a_turn_in_which_something_was_compiled_is_left_out(self) -> None:
+        call = Compiling(lambda number: number % 3 == 0)
+        found = measure(call, place="x", seconds=0, least=9, yardstick=lambda: None)
+        assert 0 < len(found.turns) < 5
+
+    def test_real_work_is_the_same_from_time_to_time(self) -> None:
+        found = measure(InProcess(layers()), place="x", seconds=0.2, yardstick=layers())
+        assert found.yardstick_seconds("cpu") == pytest.approx(found.median("cpu").value, rel=0.1)
+
+
 def test_samples_travel_as_json() -> None:
-    found = measure(InProcess(lambda: None), place="x", seconds=0, least=5)
+    found = measure(InProcess(lambda: None), place="x", seconds=0, least=5, yardstick=lambda: busy(0.001))
+    assert found.turns
     again = samples_of(json.loads(json.dumps(found.to_dict())))
     assert isinstance(again, Samples)
     assert again == found

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from harness.bench.context import Context
 from harness.bench.history.changes import changes
-from harness.bench.history.series import Point, series_of
-from harness.bench.history.yardstick import layers, yardstick_seconds
+from harness.bench.history.series import Point, fingerprint, series_of
+from harness.bench.history.yardstick import layers, ratio
 from harness.errors import RecordError, SpecError
 from harness.report import finish
+from harness.report.cost import Cost, cost_of
 from harness.report.dashboard.story import environment_changes, story
 from harness.report.keeping import pull, push
 from harness.report.nights import log, read_nights
@@ -95,6 +96,13 @@ class TestSeries:
         assert [each.nights for each in found] == [tuple(range(30)), tuple(range(30, 60))]
         assert [each.steps for each in found] == [(), ()]
 
+    def test_another_yardstick_begins_another_series(self) -> None:
+        """A step of the yardstick is no step of the path."""
+        points = [
+            Point(i, 0.01, 0.01, 0.01, *((0.002, HERE, "a") if i < 30 else (0.001, HERE, "b"))) for i in range(60)
+        ]
+        assert [(each.nights[0], each.steps) for each in series_of(points)] == [(0, ()), (30, ())]
+
     def test_without_a_yardstick_no_change_is_told(self) -> None:
         (found,) = series_of([Point(i, 0.01 if i < 30 else 0.02, 0.01, 0.02, None, HERE) for i in range(60)])
         assert not found.is_relative
@@ -111,9 +119,9 @@ class TestSeries:
         assert (call() == layers()()).all()
 
     def test_each_round_is_compared_with_its_own(self) -> None:
-        assert yardstick_seconds([2.0, 20.0, 4.0], [1.0, 10.0, 2.0]) == 2.0
+        assert ratio([2.0, 20.0, 5.0], [1.0, 10.0, 2.0]) == 2.0
         with pytest.raises(ValueError, match="as many rounds"):
-            yardstick_seconds([1.0], [])
+            ratio([1.0], [])
 
 
 class TestReading:
@@ -139,7 +147,7 @@ class TestReading:
             (record("yesterday"), "began at 'yesterday', which is no time"),
             (record("2025-03-14T09:00:00", {"suite": "a"}), "the result's 'case' is None"),
             (record("2025-03-14T09:00:00", result("x", "good")), "unknown verdict 'good'"),
-            (record("2025-03-14T09:00:00", result("x", seconds="long")), "could not convert string"),
+            (record("2025-03-14T09:00:00", result("x", metrics=[1])), "'list' object has no attribute 'get'"),
         ],
     )
     def test_what_is_no_run_is_told_and_the_rest_is_read(self, told: Any, reason: str, tmp_path: Path) -> None:
@@ -212,6 +220,39 @@ class TestReading:
             night.name: [log(night, kind) for kind in ("installation", "run")] for night in read_nights(tmp_path).runs
         }
         assert told == {"a": ["installed", "passed"], "b": ["", ""]}
+
+
+class TestCost:
+    def cost(self, **metrics: Any) -> Cost | None:
+        given = {"median_seconds": 0.02, "threads": 1} | metrics
+        return cost_of(given, {"processor": "A processor", "cores": 8})
+
+    @pytest.mark.parametrize(
+        ("metrics", "yardstick", "seconds"),
+        [
+            ({"yardstick_seconds": 0.007, "peak_flops_per_second": 1e9}, "yardstick_seconds", 0.007),
+            ({"yardstick_seconds": None, "peak_flops_per_second": 1e9}, "peak_flops_per_second", 1e-9),
+            ({"yardstick_seconds": "nan", "peak_flops_per_second": "inf"}, "", None),
+            ({"yardstick_seconds": -1}, "", None),
+            ({}, "", None),
+        ],
+    )
+    def test_the_yardstick_timed_in_turn_counts_before_the_peak(
+        self, metrics: dict[str, Any], yardstick: str, seconds: float | None
+    ) -> None:
+        found = self.cost(**metrics)
+        assert found is not None
+        assert (found.yardstick, found.yardstick_seconds) == (yardstick, seconds)
+
+    @pytest.mark.parametrize("seconds", [None, 0, -1.0, "nan", "inf", "soon", [1], "1e999"])
+    def test_what_is_no_time_is_none(self, seconds: object) -> None:
+        assert self.cost(median_seconds=seconds) is None
+
+    def test_two_accelerators_are_two_contexts(self) -> None:
+        one, other = self.cost(accelerator="NVIDIA A100"), self.cost(accelerator="NVIDIA H200")
+        assert one is not None
+        assert other is not None
+        assert fingerprint(one.context) != fingerprint(other.context)
 
 
 class TestStory:

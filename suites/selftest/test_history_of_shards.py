@@ -28,27 +28,30 @@ def start(root: Path, *options: str) -> subprocess.Popen[bytes]:
     )
 
 
-def kill_after(process: subprocess.Popen[bytes], file: Path, lines: int) -> None:
-    """Kill the run when so many results stand in its file."""
+def kill_at(process: subprocess.Popen[bytes], file: Path, size: float) -> None:
+    """Kill the run, as nothing can prevent (SIGKILL), when the file has so many bytes."""
     ends = time.monotonic() + SECONDS
-    while not file.exists() or file.read_bytes().count(b"\n") < lines:
+    while not file.exists() or file.stat().st_size < size:
         assert process.poll() is None, "it ended before it was killed"
         assert time.monotonic() < ends
-        time.sleep(0.005)
+        time.sleep(0.001)
     process.kill()
     process.wait()
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 10))])
 def test_killed_resumed_merged(seed: int, toys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What may differ is what a clock says, when the parts began and ended and what their tests took, and memory."""
     root, chance = Path(toys.root), random.Random(seed)
     slowly = MANY.format(names=NAMES).replace("    schedule(", "    import time\n    time.sleep(0.05)\n    schedule(")
     (root / "test_many.py").write_text(slowly)
     assert start(root, "--report-dir=runs/whole").wait() == 0
     for number in (1, 3):
         assert start(root, f"--shard={number}/3", f"--report-dir=parts/{number}").wait() == 0
-    options = ("--shard=2/3", "--report-dir=parts/2")
-    kill_after(start(root, *options), root / "parts/2/results.jsonl", chance.randint(1, 5))
+    assert start(root, "--shard=2/3", "--report-dir=measured").wait() == 0
+    options, size = ("--shard=2/3", "--report-dir=parts/2"), (root / "measured/events.jsonl").stat().st_size
+    # Between the first byte and the last event, in which the run says that it ended.
+    kill_at(start(root, *options), root / "parts/2/events.jsonl", chance.uniform(0, 0.9) * size)
     assert not (root / "parts/2/run.json").exists()
     assert start(root, *options, "--resume").wait() == 0
     monkeypatch.chdir(root)
@@ -60,3 +63,14 @@ def test_killed_resumed_merged(seed: int, toys: Any, monkeypatch: pytest.MonkeyP
     for key in ("status", "exit_status", "tests_total", "not_run", "failed", "profile"):
         assert told[0]["run"][key] == told[1]["run"][key]
     assert told[0]["environment"] == told[1]["environment"]
+    assert untimed(root / "runs/merged", told[0]) == untimed(root / "runs/whole", told[1])
+
+
+def untimed(folder: Path, told: Any) -> list[str]:
+    """The results without times, with what their files hold: those of a test that began twice have other names."""
+    lines = []
+    for line in told["results"]:
+        metrics = line["metrics"] | {"peak_bytes": 0}
+        files = [(folder / name).read_text() for name in line["files"]]
+        lines.append(json.dumps(line | {"seconds": 0, "metrics": metrics, "files": files}))
+    return sorted(lines)

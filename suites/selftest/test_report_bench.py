@@ -78,8 +78,19 @@ def test_the_figures_follow_from_the_rounds() -> None:
     assert figures["low_seconds"] <= 0.02 <= figures["high_seconds"]
 
 
-def test_the_record_holds_numbers_alone() -> None:
-    assert all(value is None or isinstance(value, (int, float)) for value in found().metrics().values())
+def test_the_record_holds_numbers_and_what_times_may_not_be_compared_without() -> None:
+    told = found().metrics()
+    words = {name: told.pop(name) for name in ("precision", "accelerator")}
+    assert words == {"precision": "float32", "accelerator": ""}
+    assert all(value is None or isinstance(value, (int, float)) for value in told.values())
+
+
+def test_the_record_says_what_the_yardstick_took() -> None:
+    turns = ((Reading(0.3, 0.03), Reading(0.1, 0.01)),) * 5
+    samples = replace(measured(0.02).samples, turns=turns)
+    told = found(measured=replace(measured(0.02), samples=samples)).metrics()
+    assert told["yardstick_seconds"] == 0.02 / 3
+    assert found().metrics()["yardstick_seconds"] is None
 
 
 def test_the_text_fits_a_terminal_and_says_why() -> None:

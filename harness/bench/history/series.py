@@ -13,7 +13,7 @@ from harness.bench.history.changes import Change, changes
 class Point:
     """What a path took in one run. night: the run's number in its history. low, high: the interval of `seconds`.
 
-    yardstick_seconds: what the yardstick took in the same run; None where there was none.
+    yardstick_seconds: what the yardstick took in the same run; None where there was none. yardstick: which it was.
     """
 
     night: int
@@ -22,6 +22,7 @@ class Point:
     high: float
     yardstick_seconds: float | None
     context: Context
+    yardstick: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +51,13 @@ class Series:
 
 def series_of(points: Iterable[Point]) -> list[Series]:
     """The points (in order) as series: another processor, number of cores or threads, accelerator or precision begins
-    a series of its own, as does a missing yardstick. In the order in which they begin.
+    a series of its own, as does another yardstick or none. In the order in which they begin.
     """
     groups: dict[tuple[object, ...], list[Point]] = {}
     for point in points:
-        groups.setdefault((*fingerprint(point.context), point.yardstick_seconds is None), []).append(point)
+        groups.setdefault((*fingerprint(point.context), point.yardstick, point.yardstick_seconds is None), []).append(
+            point
+        )
     return [_series(group) for group in groups.values()]
 
 

@@ -42,19 +42,16 @@ def layers() -> Callable[[], NDArray[np.float32]]:
     return call
 
 
-def yardstick_seconds(seconds: Sequence[float], yardstick: Sequence[float]) -> float:
-    """What the yardstick took beside the median call, from times of both in turn (rounds,).
-
-    It is the median call divided by the median of the rounds' ratios: each round is compared with the machine as it
-    then was.
+def ratio(seconds: Sequence[float], yardstick: Sequence[float]) -> float:
+    """A call by the yardstick, from times of both in turn (rounds,): the median of the rounds' ratios, since each round
+    is compared with the machine as it was.
 
     Raises:
         ValueError: there is no round, or not as many of both, or a time is not above zero.
     """
     if not seconds or len(seconds) != len(yardstick) or min(*seconds, *yardstick) <= 0:
         raise ValueError(f"wanted times of as many rounds of both, got {len(seconds)} and {len(yardstick)}")
-    ratios = [one / other for one, other in zip(seconds, yardstick)]
-    return statistics.median(seconds) / statistics.median(ratios)
+    return statistics.median(one / other for one, other in zip(seconds, yardstick))
 
 
 def _normalised(values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -14,7 +14,7 @@ from harness.bench.history.changes import Change
 from harness.report import words
 from harness.report.dashboard import lines
 from harness.report.dashboard.markdown import news
-from harness.report.dashboard.story import RECENT, Story, is_off
+from harness.report.dashboard.story import RECENT, Course, Story, is_off
 from harness.report.nights import Key, Night, log
 from harness.report.page import environment, flat, slug
 
@@ -47,10 +47,15 @@ def build(told: Story, *, progress: Callable[[int, int], None] | None = None) ->
         yield "assets/charts.js", f"{charts}\nwindow.nights = {json.dumps(days)};\n"
     yield from _overviews(made, told)
     page = made.get_template("dashboard/case.html")
+    by_case: dict[str, list[Course]] = {}
+    for course in told.courses:
+        by_case.setdefault(course.key[1], []).append(course)
     for done, course in enumerate(told.courses):
         error = lines.errors(course, len(told.nights))
         drawings = [*([error] if error else []), *lines.costs(course, len(told.nights))]
-        text = page.render(up="../", here="", story=told, course=course, drawings=drawings, charts=bool(charts))
+        others = [each for each in by_case[course.key[1]] if each is not course]
+        given = {"story": told, "course": course, "others": others, "limit": LIMIT}
+        text = page.render(up="../", here="", drawings=drawings, charts=bool(charts), **given)
         yield case_page(course.key), text
         if progress is not None:
             progress(done, total)

@@ -79,7 +79,8 @@ function load(file) {
 function cell(row, text, differs) {
   const made = row.insertCell();
   made.textContent = text;
-  if (differs) made.className = "differs";
+  made.classList.toggle("differs", Boolean(differs));
+  made.classList.toggle("long", text.length > 20);
   return made;
 }
 
@@ -123,7 +124,7 @@ function beside() {
       pair.forEach((value) => cell(row, value, differs));
     }
     if (!first.rows.length) cell(first.insertRow(), "The same.");
-    const second = tableOf(parent, "Results", ["Result", "One run", "Another", "Error", "", "Time / yardstick", ""]);
+    const second = tableOf(parent, "Results", ["Result", "One run", "Another", "Error", "Another's", "Time / yardstick", "Another's"]);
     const by = [one, other].map((run) => new Map(run.results.map((result) => [result[0], result])));
     for (const index of new Set([...by[0].keys(), ...by[1].keys()])) {
       const pair = by.map((found) => found.get(index));
@@ -146,14 +147,20 @@ function beside() {
       const last = side.options.length - 1;
       side.value = told.get(side.dataset.side) || side.options[Math.max(0, side.dataset.side === "a" ? last - 1 : last)].value;
     }
+    everything.checked = told.has("everything");
     show();
   }
   for (const side of sides) {
     side.addEventListener("change", () => { keep(side.dataset.side, side.value); show(); });
   }
-  everything.addEventListener("change", show);
+  everything.addEventListener("change", () => { keep("everything", everything.checked ? "1" : ""); show(); });
   addEventListener("hashchange", restore);
   restore();
+}
+
+function short(value) {
+  const size = Math.abs(value);
+  return size && (size < 0.01 || size >= 1e4) ? value.toExponential(0) : String(Number(value.toPrecision(3)));
 }
 
 // The drawing of the page gives way to one in which a reader can zoom and point, where the library is there.
@@ -172,17 +179,18 @@ function charts() {
     const told = JSON.parse(document.getElementById(chart.dataset.chart).textContent);
     const rows = told.lines[0].map((_, night) => [night, ...told.lines.map((line, place) => {
       const value = told.is_log && !(line[night] > 0) ? null : line[night];
-      return told.band ? [told.band[0][night], value, told.band[1][night]] : value;
+      return told.band.length ? [told.band[0][night], value, told.band[1][night]] : value;
     })]);
     chart.replaceChildren();
     new window.Dygraph(chart, rows, {
-      labels: ["night", ...told.names], logscale: told.is_log, customBars: Boolean(told.band), connectSeparatedPoints: false,
-      drawPoints: rows.length < 60, pointSize: 2, colors: [colour("--accent"), colour("--teal")], strokeWidth: 1.6,
-      axisLineColor: colour("--line"), gridLineColor: colour("--line"), axisLabelFontSize: 12, legend: "always",
+      labels: ["night", ...told.names], logscale: told.is_log, customBars: Boolean(told.band.length), connectSeparatedPoints: false,
+      drawPoints: rows.length < 60, pointSize: 2, colors: [colour("--accent"), colour("--ink")], strokeWidth: 1.6,
+      series: told.names.length > 1 ? { [told.names[1]]: { strokePattern: [6, 4] } } : {}, labelsDiv: chart.previousElementSibling,
+      axisLineColor: colour("--line"), gridLineColor: colour("--line"), axisLabelFontSize: 12, legend: "onmouseover",
       xRangePad: 4, rightGap: 12,
       axes: {
         x: { axisLabelWidth: 80, axisLabelFormatter: (night) => nights[night] ?? "", valueFormatter: (night) => nights[night] },
-        y: { axisLabelFormatter: (value) => String(Number(value.toPrecision(3))), valueFormatter: (value) => value.toPrecision(4) },
+        y: { axisLabelWidth: 60, axisLabelFormatter: (value) => short(value), valueFormatter: (value) => value.toPrecision(4) },
       },
       underlayCallback: (canvas, area, graph) => {
         canvas.fillStyle = colour("--rose");

@@ -105,7 +105,7 @@ def environment_changes(before: Night, after: Night) -> dict[str, tuple[str, str
 
 def _course(key: Key, numbers: Sequence[int], seen: Sequence[Seen]) -> Course:
     points = (
-        Point(number, cost.seconds, cost.low, cost.high, cost.yardstick_seconds, cost.context)
+        Point(number, cost.seconds, cost.low, cost.high, cost.yardstick_seconds, cost.context, cost.yardstick)
         for number, each in zip(numbers, seen)
         if (cost := each.cost) is not None
     )
