@@ -56,6 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     profile.add_argument(
         "--isolate", action=argparse.BooleanOptionalAction, default=None, help="run every case in its own process"
     )
+    profile.add_argument(
+        "--changed", default="", metavar="BASE", help="only the cases that differ from this revision of git"
+    )
     profile.add_argument("--shard", default="", metavar="K/N", help="part K of N of the tests; `merge` joins the parts")
     profile.add_argument("--fresh", action="store_true", help="begin again, even if an earlier run was killed")
     profile.add_argument("-v", "--verbose", action="store_true", help="show pytest's own output")

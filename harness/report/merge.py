@@ -89,7 +89,9 @@ def write_parts(found: Parts, folder: Path, command: Sequence[str]) -> None:
     """
     runs = [part.run for part in found.parts]
     started = min(run.started for run in runs)
-    told = {"id": runs[0].id, "started": started, "profile": runs[0].profile, "command": list(command)}
+    told: dict[str, Any] = {"id": runs[0].id, "started": started, "profile": runs[0].profile, "command": list(command)}
+    if runs[0].changed is not None:
+        told["changed"] = dict(runs[0].changed)
     taken: set[str] = set()
     lines, shown = [], set()
     for part in found.parts:
@@ -130,6 +132,8 @@ def _compared(one: Part, other: Part) -> Iterable[tuple[str, object, object]]:
     yield "the profile", one.run.profile, other.run.profile
     yield "the number of shards", counts[0], counts[1]
     environments = one.run.environment, other.run.environment
+    bases = [(part.run.changed or {}).get("revision") for part in (one, other)]
+    yield "the base of what changed", bases[0], bases[1]
     yield "Python", environments[0].get("python"), environments[1].get("python")
     packages = [environment.get("packages") or {} for environment in environments]
     for name in sorted({*packages[0], *packages[1]}):
