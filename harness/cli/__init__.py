@@ -190,6 +190,7 @@ def _parser() -> argparse.ArgumentParser:
         "--timeout", type=float, default=600.0, metavar="SECONDS", help="of building, and of a round (default: 600)"
     )
     judging.add_argument("--memory", type=float, default=0.0, metavar="GIB", help="of a side (default: no limit)")
+    judging.add_argument("--markdown", type=Path, metavar="FILE", help="also write it as Markdown, for a comment")
 
     report = _command(commands, "report", inspect.rebuild_report, "write the report of a run, even of a killed one")
     report.add_argument("folder", type=Path, metavar="DIR", help="the run's folder")
