@@ -197,6 +197,9 @@ def _parser() -> argparse.ArgumentParser:
 
     merging = _command(commands, "merge", merge.merge_runs, "merge the runs of shards into one, with one report")
     merging.add_argument("folder", nargs="+", type=Path, metavar="DIR", help="the folders of the shards")
+    merging.add_argument(
+        "--again", nargs="+", default=[], type=Path, metavar="DIR", help="runs of some of their tests once more"
+    )
     merging.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="the folder to write")
 
     exporting = _command(commands, "export", history.export_run, "write a run in the form of another tool")

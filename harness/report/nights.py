@@ -13,6 +13,7 @@ from typing import Any
 
 from harness.errors import RecordError
 from harness.report.cost import Cost, cost_of, mean_cost
+from harness.report.merge import MACHINE
 from harness.report.run import SCHEMA, Result, read_run, record, result_of
 from harness.report.words import STANDINGS, Standing, standing
 
@@ -213,11 +214,16 @@ def _folded(result: Result, environment: Mapping[str, Any]) -> Seen:
         standing=found,
         error=result.number("error"),
         floor=next((floor for floor in floors if floor is not None), None),
-        cost=cost_of(result, environment),
+        cost=cost_of(result, {**environment, **_machine(result)}),
         reason="" if is_plain else result.reason,
         registered=result.registered,
         repeat="" if is_plain else result.repeat,
     )
+
+
+def _machine(result: Result) -> Mapping[str, Any]:
+    """Where a time of a merged run was taken, if not where the run's environment says."""
+    return {name: result.metrics[name] for name in MACHINE if name in result.metrics}
 
 
 @lru_cache(maxsize=1 << 16)
