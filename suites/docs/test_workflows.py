@@ -345,7 +345,7 @@ def test_the_commands_of_an_environment_of_tox(name: str, tmp_path: Path) -> Non
     clone = tmp_path / "clone"
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
     with (clone / "fixtures/ports/nnx/resnet.py").open("a", encoding="utf-8") as stream:
-        stream.write("# Touched.\n")
+        stream.write("\n\n# Touched.\n")
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false"]
     subprocess.run([*git, "commit", "--all", "--quiet", "--message", "touch a case"], cwd=clone, check=True)
     told = subprocess.run(
