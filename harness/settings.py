@@ -42,6 +42,7 @@ class Settings:
     profiles: name -> a selection of suites.
     sections: suite -> `module:function`, which makes the suite's own section of the report.
     allowed_skips: regular expressions of reasons for which a slow test may be skipped under `--strict-skips`.
+    shared: files on which every case depends, as patterns, such as pinned versions; see `harness run --changed`.
     """
 
     cases: str = "fixtures/cases"
@@ -54,6 +55,7 @@ class Settings:
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     sections: Mapping[str, str] = field(default_factory=dict)
     allowed_skips: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
 
 
 DEFAULT_PROFILES = {

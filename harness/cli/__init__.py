@@ -56,6 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     profile.add_argument(
         "--isolate", action=argparse.BooleanOptionalAction, default=None, help="run every case in its own process"
     )
+    profile.add_argument(
+        "--changed", default="", metavar="BASE", help="only the cases that differ from this revision of git"
+    )
     profile.add_argument("--shard", default="", metavar="K/N", help="part K of N of the tests; `merge` joins the parts")
     profile.add_argument("--fresh", action="store_true", help="begin again, even if an earlier run was killed")
     profile.add_argument("-v", "--verbose", action="store_true", help="show pytest's own output")
@@ -187,12 +190,16 @@ def _parser() -> argparse.ArgumentParser:
         "--timeout", type=float, default=600.0, metavar="SECONDS", help="of building, and of a round (default: 600)"
     )
     judging.add_argument("--memory", type=float, default=0.0, metavar="GIB", help="of a side (default: no limit)")
+    judging.add_argument("--markdown", type=Path, metavar="FILE", help="also write it as Markdown, for a comment")
 
     report = _command(commands, "report", inspect.rebuild_report, "write the report of a run, even of a killed one")
     report.add_argument("folder", type=Path, metavar="DIR", help="the run's folder")
 
     merging = _command(commands, "merge", merge.merge_runs, "merge the runs of shards into one, with one report")
     merging.add_argument("folder", nargs="+", type=Path, metavar="DIR", help="the folders of the shards")
+    merging.add_argument(
+        "--again", nargs="+", default=[], type=Path, metavar="DIR", help="runs of some of their tests once more"
+    )
     merging.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="the folder to write")
 
     exporting = _command(commands, "export", history.export_run, "write a run in the form of another tool")

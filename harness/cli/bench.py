@@ -14,8 +14,6 @@ from harness.cli.inspect import progress_of
 from harness.errors import SpecError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from harness.bench.abba import Judgement, Terms
     from harness.bench.lockstep import Side
     from harness.versions.base import Base
@@ -31,6 +29,7 @@ def compare_with_base(options: argparse.Namespace) -> int:
     """`harness bench compare`: 1 if something is slower, else 3 if something is inconclusive, else 0."""
     from harness import environment, files
     from harness.bench.abba import correct
+    from harness.report import change
     from harness.settings import find_repository
     from harness.versions.base import read_base, sides_of
 
@@ -49,6 +48,9 @@ def compare_with_base(options: argparse.Namespace) -> int:
         print(json.dumps(_json(base, asked, found), indent=2, allow_nan=False))
     else:
         _show(base, asked, found)
+    if options.markdown is not None:
+        named = list(zip((side.name for side in asked), found, strict=True))
+        files.write_atomic(options.markdown, change.markdown(f"the {base.kind} {base.word}", named))
     outcomes = [each.outcome for each in found]
     return 1 if "slower" in outcomes else 3 if "inconclusive" in outcomes else 0
 
@@ -144,6 +146,8 @@ def _show(base: Base, asked: Sequence[Side], found: Sequence[Judgement]) -> None
     from rich.console import Console
     from rich.table import Table
 
+    from harness.report import change
+
     console = Console(highlight=False)
     title = f"against the {base.kind} {base.word}"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -152,52 +156,13 @@ def _show(base: Base, asked: Sequence[Side], found: Sequence[Judgement]) -> None
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("outcome", no_wrap=True)
     for side, each in zip(asked, found, strict=True):
-        table.add_row(side.name, *_figures(each), f"[{COLOURS[each.outcome]}]{each.outcome}[/]")
+        table.add_row(side.name, *change.figures(each), f"[{COLOURS[each.outcome]}]{each.outcome}[/]")
     console.print(table)
     for side, each in zip(asked, found, strict=True):
         if each.reason:
             console.print(f"{side.name}: {each.reason}", markup=False)
-    _show_evidence(found, console)
-
-
-def _figures(found: Judgement) -> tuple[str, str, str, str]:
-    if found.ratio is None:
-        return "", "", "", ""
-    low, high = found.ratio.low - 1, found.ratio.high - 1
-    before, now = map(duration, found.seconds())
-    return before, now, f"{found.ratio.value - 1:+.1%}", f"{low:+.1%} to {high:+.1%}"
-
-
-def _show_evidence(found: Sequence[Judgement], console: Console) -> None:
-    """What tells how much the figures are worth: of all comparisons, the worst."""
-    from harness.bench.context import differing
-
-    timed = [each for each in found if each.contexts and each.evidence]
-    for each in timed[:1]:
-        assert each.contexts
-        where = each.contexts[0]
-        on = where.accelerator or where.processor
-        console.print(f"{each.clock} time on {on}, threads {where.threads}, {where.precision}", markup=False)
-        for package, versions in differing(*each.contexts).items():
-            console.print(f"{package}: {versions[0] or 'none'} before, {versions[1] or 'none'} now", markup=False)
-    if timed:
-        loads = [each.evidence.load_average for each in timed if each.evidence and each.evidence.load_average]
-        waits = [each.evidence.oversubscription for each in timed if each.evidence and each.evidence.oversubscription]
-        load = f"load average {max(loads):.1f}, " if loads else ""
-        wait = f"wall time up to {max(waits):.1f} times CPU time, " if waits else ""
-        console.print(f"{load}{wait}{sum(each.cpu_seconds for each in found):.1f} s of CPU time", markup=False)
-
-
-def duration(seconds: float) -> str:
-    """A time in the unit in which it has one to three digits before the point.
-
-    >>> duration(0.00512), duration(31.9e-6), duration(2.5)
-    ('5.12 ms', '31.9 us', '2.5 s')
-    """
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds * 1e9:.3g} ns"
+    for line in change.evidence(found):
+        console.print(line, markup=False)
 
 
 @contextmanager

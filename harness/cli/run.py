@@ -33,6 +33,8 @@ def run_profile(options: argparse.Namespace) -> int:
     folder: Path = options.report_dir
     if options.shard:
         read_shard(options.shard)
+    if options.changed:
+        _say_changed(options.changed, repository)
     resume = not options.fresh and _was_killed(folder)
     if resume:
         print(f"resuming the run in {folder} (--fresh begins again)", file=sys.stderr)
@@ -65,6 +67,8 @@ def pytest_command(profile: Profile, options: argparse.Namespace, *, folder: Pat
         command.append(f"--case-timeout={profile.timeout_seconds:g}")
     if options.shard:
         command.append(f"--shard={options.shard}")
+    if options.changed:
+        command.append(f"--changed={options.changed}")
     if resume:
         command.append("--resume")
     return command + list(options.pytest_arguments)
@@ -79,8 +83,11 @@ def show(folder: Path, run: Run, *, as_json: bool) -> None:
 
     from harness.report.run import succeeded
     from harness.report.terminal import not_run_lines, table
+    from harness.report.words import touched
 
     console = Console(highlight=False, markup=False, soft_wrap=False)
+    if run.changed is not None:
+        console.print(touched(run))
     console.print(table(run, width=console.width))
     for result in run.results:
         if not succeeded(result):
@@ -88,6 +95,14 @@ def show(folder: Path, run: Run, *, as_json: bool) -> None:
     for line in not_run_lines(run):
         console.print(line)
     console.print(f"report: {folder / 'index.html'}", soft_wrap=True)
+
+
+def _say_changed(base: str, repository: Repository) -> None:
+    """Say which cases differ from the base, and why, before they are run."""
+    from harness.porting.changed import changed_cases
+
+    for name, why in changed_cases(base, repository).cases.items():
+        print(f"touched: {name} ({', '.join(why)})", file=sys.stderr)
 
 
 def _text(folder: Path, result: Result) -> str:

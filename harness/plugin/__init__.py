@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness import environment, files
-from harness.plugin import isolate, options, recorder, resume, select, shard, summary
+from harness.plugin import changed, isolate, options, recorder, resume, select, shard, summary
 from harness.plugin.bench import bench, bench_processes
 from harness.plugin.fixtures import case, parity
 from harness.plugin.outcomes import answers, schedule, tokens, twins
@@ -34,6 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     if config.getoption("isolate_cases"):
         config.pluginmanager.register(isolate.Parent(config), "harness-parent")
+    changed.look(config)
     if shard.shard_of(config) is not None:
         config.pluginmanager.register(shard.Workers(config), "harness-workers")
     if not hasattr(config, "workerinput"):
@@ -42,9 +43,12 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(summary.Summary(config), "harness-summary")
 
 
-def pytest_report_header(config: pytest.Config) -> str | None:
-    chosen = shard.shard_of(config)
-    return f"shard: {chosen}" if chosen else None
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    chosen, touched = shard.shard_of(config), config.stash.get(changed.CHANGED, None)
+    told = [f"shard: {chosen}"] if chosen else []
+    if touched is not None:
+        told.append(f"changed: {len(touched.cases)} of {touched.among} cases against {touched.base}")
+    return told
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -52,8 +56,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
     select.skip_slow(config, items)
+    changed.keep_touched(session, items)
     shard.keep_own(config, items)
     resume.keep_finished(config, items)
 

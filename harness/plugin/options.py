@@ -26,6 +26,9 @@ def add(parser: pytest.Parser) -> None:
     group.addoption(
         "--shard", default="", metavar="K/N", help="run part K of N of the tests, split by a hash of their ids"
     )
+    group.addoption(
+        "--changed", default="", metavar="BASE", help="run the tests of those cases that differ from git's BASE, alone"
+    )
     group.addoption("--resume", action="store_true", help="keep the finished results of a killed run in the report dir")
     group.addoption("--isolate-cases", action="store_true", help="run every case in a process of its own")
     group.addoption(

@@ -148,6 +148,7 @@ class Recorder:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
         from harness import environment
+        from harness.plugin.changed import CHANGED
 
         command = ["pytest", *map(str, self.config.invocation_params.args)]
         profile = self.config.getoption("harness_profile")
@@ -155,6 +156,9 @@ class Recorder:
         run = {"id": re.sub(r"\W", "", started), "started": started, "profile": profile, "command": command}
         if self.config.getoption("shard"):
             run["shard"] = self.config.getoption("shard")
+        touched = self.config.stash.get(CHANGED, None)
+        if touched is not None:
+            run["changed"] = touched.to_dict()
         found = environment.revision(self.config.rootpath)
         self.event("run", run=run, environment=environment.capture() | ({"revision": found} if found else {}))
 

@@ -14,6 +14,7 @@ import pytest
 from harness import environment
 from harness.errors import HarnessError, RecordError
 from harness.files import read_lines, sha256_of, write_atomic
+from harness.plugin.select import case_of
 from harness.settings import find_repository
 
 if TYPE_CHECKING:
@@ -104,11 +105,8 @@ def item_key(item: pytest.Item) -> str:
     The test, the case's file, its artifacts, rules and rows of the register, the versions of the packages, and the
     code: the harness, the factories' files and the test's own.
     """
-    from harness.cases.spec import Case
-
-    callspec = getattr(item, "callspec", None)
-    case = callspec.params.get("case") if callspec else None
-    if not isinstance(case, Case):
+    case = case_of(item)
+    if case is None:
         return ""
     parts = {
         "test": item.nodeid,

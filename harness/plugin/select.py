@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.errors import HarnessError
 from harness.plugin.options import is_true, run_slow
+
+if TYPE_CHECKING:
+    from harness.cases.spec import Case
 
 SLOW_REASON = "slow: give --run-slow or set RUN_SLOW=1"
 
@@ -32,6 +36,15 @@ def parametrize_cases(metafunc: pytest.Metafunc) -> None:
         for case in cases
     ]
     metafunc.parametrize("case", parameters, indirect=True)
+
+
+def case_of(item: pytest.Item) -> Case | None:
+    """The case that the test is run for."""
+    from harness.cases.spec import Case
+
+    callspec = getattr(item, "callspec", None)
+    case = callspec.params.get("case") if callspec else None
+    return case if isinstance(case, Case) else None
 
 
 def skip_slow(config: pytest.Config, items: list[pytest.Item]) -> None:

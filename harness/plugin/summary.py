@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.plugin.changed import CHANGED
 from harness.plugin.shard import ELSEWHERE
 from harness.settings import find_repository
 
@@ -36,6 +37,9 @@ class Summary:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if self.config.getoption("strict_skips") and self.unexcused and session.exitstatus == 0:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        touched = self.config.stash.get(CHANGED, None)
+        if touched is not None and not touched.cases and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+            session.exitstatus = pytest.ExitCode.OK
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         write = terminalreporter.write_line

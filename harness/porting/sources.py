@@ -67,9 +67,14 @@ def files_of(case: Case, repository: Repository) -> list[Path]:
     files = [case.file]
     if case.conversion:
         files.append(repository.conversions / f"{case.conversion}.toml")
+    return files + [file for factory in factories_of(case) for file in _file_of(factory, repository.root)]
+
+
+def factories_of(case: Case) -> list[Factory]:
+    """All that makes something of a case."""
     tokenizers = [case.tokenizer.reference, case.tokenizer.port] if case.tokenizer else []
     factories = [case.reference, case.port, case.inputs, case.convert, case.end_to_end, *tokenizers]
-    return files + [file for factory in factories if factory for file in _file_of(factory, repository.root)]
+    return [factory for factory in factories if factory]
 
 
 def files_in(error: BaseException) -> list[Path]:

@@ -28,6 +28,7 @@ from harness.report.words import (
     shorten,
     standing,
     told,
+    touched,
     verdict_words,
 )
 
@@ -46,7 +47,7 @@ CELL_LENGTH = 240
 
 def summary(run: Run, *, folder: Path | None = None) -> str:
     """The run in Markdown; `folder` is where the failures' texts lie, without it they are reasons alone."""
-    head = [f"## {escape(headline(run))}", "", *_facts(run), *_table(run)]
+    head = [f"## {escape(headline(run))}", "", *_facts(run), *_touched(run), *_table(run)]
     tail = [*_claims(run, folder), *_not_run(run), *_environment(run)]
     left = LENGTH - sum(len(line) + 1 for line in (*head, *tail))
     return "\n".join([*head, *_failures(run, folder, left), *tail]).rstrip("\n") + "\n"
@@ -83,6 +84,20 @@ def _facts(run: Run) -> list[str]:
     if run.started:
         facts.append(f"started {escape(run.started)}")
     return [" · ".join(facts), ""]
+
+
+def _touched(run: Run) -> Iterator[str]:
+    """What was selected by what changed, and why."""
+    if run.changed is None:
+        return
+    yield f"{escape(touched(run))}\n"
+    cases = list(run.changed["cases"].items())
+    for name, why in cases[:CLAIMS]:
+        yield f"- {escape(name)}: {escape(shorten(', '.join(why), limit=CELL_LENGTH))}"
+    if len(cases) > CLAIMS:
+        yield f"- … and {len(cases) - CLAIMS} more"
+    if cases:
+        yield ""
 
 
 def _table(run: Run) -> list[str]:

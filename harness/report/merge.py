@@ -16,6 +16,9 @@ from harness.report.shards import Shard, read_shard
 OF_THE_WHOLE = ("run", "collected", "elsewhere", "ended")
 """Events that each part tells of itself, and the merged run anew."""
 
+MACHINE = ("processor", "cores")
+"""What of a machine tells whether two times may be compared; the frameworks' versions are the same in all parts."""
+
 EVERYWHERE = "collect"
 """The check of what could not be collected: every part says so alike."""
 
@@ -64,13 +67,7 @@ def read_parts(folders: Sequence[Path]) -> Parts:
     parts = [_part(folder) for folder in folders]
     first = parts[0]
     for part in parts[1:]:
-        for name, one, other in _compared(first, part):
-            if one != other:
-                raise SpecError(
-                    str(part.folder),
-                    f"{name} is {other or 'none'}, where {first.folder} has {one or 'none'}",
-                    todo="Merge runs of one profile, made with the same versions and split into as many shards.",
-                )
+        _refuse_other(first, part, (*_runs(first, part), *_versions(first, part)))
     _refuse_twice((f"shard {part.shard}", part) for part in parts if part.shard)
     _refuse_twice((f"the test {test!r}", part) for part in parts for test in _tests(part))
     numbers = {part.shard.number for part in parts if part.shard}
@@ -79,38 +76,69 @@ def read_parts(folders: Sequence[Path]) -> Parts:
     return Parts(tuple(ordered), tuple(number for number in range(1, count + 1) if number not in numbers))
 
 
-def write_parts(found: Parts, folder: Path, command: Sequence[str]) -> None:
+def read_again(folders: Sequence[Path], found: Parts) -> Parts:
+    """Runs of what was run in `found` too, by any profile, such as paths that are measured once more.
+
+    Raises:
+        RecordError, SpecError: as `read_parts`; or they were made with other versions than those.
+    """
+    again = read_parts(folders)
+    _refuse_other(found.parts[0], again.parts[0], _versions(found.parts[0], again.parts[0]))
+    return again
+
+
+def write_parts(found: Parts, folder: Path, command: Sequence[str], *, again: Parts | None = None) -> None:
     """Write the lines and files of all parts to the empty `folder`, as one run would have.
 
-    It has come to its end where every shard is there and has.
+    It has come to its end where every shard is there and has. Of what was run again there are the results, beside the
+    first. A time that was taken on another machine than the first part's says so.
 
     Raises:
         RecordError: the folder cannot be written.
     """
     runs = [part.run for part in found.parts]
+    more = again.parts if again else ()
     started = min(run.started for run in runs)
-    told = {"id": runs[0].id, "started": started, "profile": runs[0].profile, "command": list(command)}
+    told: dict[str, Any] = {"id": runs[0].id, "started": started, "profile": runs[0].profile, "command": list(command)}
+    if runs[0].changed is not None:
+        told["changed"] = dict(runs[0].changed)
     taken: set[str] = set()
     lines, shown = [], set()
-    for part in found.parts:
+    for part in (*found.parts, *more):
         for line in part.results:
             same = (line.get("test"), line.get("reason")) if line.get("check") == EVERYWHERE else None
             if same not in shown:
                 files = [_copied(part.folder, folder, str(name), taken) for name in line.get("files") or ()]
-                lines.append(line | {"files": [name for name in files if name]})
+                lines.append(_placed(line, part, found.parts[0]) | {"files": [name for name in files if name]})
             shown |= {same} - {None}
-    finished = [run.finished for run in runs if run.finished]
-    whole = not found.missing and all(run.status == "complete" for run in runs)
+    every = [*runs, *(part.run for part in more)]
+    finished = [run.finished for run in every if run.finished]
+    missing = found.missing or (again.missing if again else ())
+    whole = not missing and all(run.status == "complete" for run in every)
     events = [event for part in found.parts for event in part.events if event.get("event") not in OF_THE_WHOLE]
     append_line(folder / "results.jsonl", *lines)
     append_line(
         folder / "events.jsonl",
-        {"event": "run", "run": told | {"shard": found.told}, "environment": dict(runs[0].environment)},
+        {"event": "run", "run": told | {"shard": told_of(found, again)}, "environment": dict(runs[0].environment)},
         {"event": "collected", "total": sum(run.tests_total for run in runs)},
         {"event": "elsewhere", "total": found.left},
         *events,
         {"event": "ended", "exit_status": 0 if whole else INTERRUPTED, "finished": max(finished, default=None)},
     )
+
+
+def told_of(found: Parts, again: Parts | None) -> str:
+    """Which shards these are, and which were run again."""
+    return "; again ".join(each for each in (found.told, again.told if again else "") if each)
+
+
+def _placed(line: dict[str, Any], part: Part, first: Part) -> dict[str, Any]:
+    """The line; a time with the machine on which it was taken, if that is not the first part's."""
+    machines = [{name: each.run.environment.get(name) for name in MACHINE} for each in (part, first)]
+    metrics = line.get("metrics") or {}
+    if machines[0] == machines[1] or "median_seconds" not in metrics:
+        return line
+    return line | {"metrics": {**metrics, **machines[0]}}
 
 
 def _part(folder: Path) -> Part:
@@ -124,11 +152,27 @@ def _part(folder: Path) -> Part:
     return Part(folder, run, read_lines(folder / "results.jsonl"), read_lines(folder / "events.jsonl"), shard)
 
 
-def _compared(one: Part, other: Part) -> Iterable[tuple[str, object, object]]:
-    """What must be the same of both: its name, and what either has."""
+def _refuse_other(one: Part, other: Part, compared: Iterable[tuple[str, object, object]]) -> None:
+    for name, first, second in compared:
+        if first != second:
+            raise SpecError(
+                str(other.folder),
+                f"{name} is {second or 'none'}, where {one.folder} has {first or 'none'}",
+                todo="Merge runs of one profile, made with the same versions and split into as many shards.",
+            )
+
+
+def _runs(one: Part, other: Part) -> Iterable[tuple[str, object, object]]:
+    """What must be the same of the shards of one run: its name, and what either has."""
     counts = [part.shard.count if part.shard else 0 for part in (one, other)]
+    bases = [(part.run.changed or {}).get("revision") for part in (one, other)]
     yield "the profile", one.run.profile, other.run.profile
     yield "the number of shards", counts[0], counts[1]
+    yield "the base of what changed", bases[0], bases[1]
+
+
+def _versions(one: Part, other: Part) -> Iterable[tuple[str, object, object]]:
+    """What must be the same of all that becomes one run."""
     environments = one.run.environment, other.run.environment
     yield "Python", environments[0].get("python"), environments[1].get("python")
     packages = [environment.get("packages") or {} for environment in environments]

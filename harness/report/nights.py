@@ -16,6 +16,7 @@ from pydantic_core import from_json
 from harness.errors import RecordError
 from harness.parity.compare import Verdict
 from harness.report.cost import Cost, cost_of, mean_cost
+from harness.report.merge import MACHINE
 from harness.report.run import SCHEMA, number_of, read_run, record, verdict_of
 from harness.report.words import STANDINGS, Standing, standing_of
 
@@ -240,7 +241,7 @@ def _folded(line: Mapping[str, Any], verdict: Verdict, environment: Mapping[str,
         standing=found,
         error=number_of(metrics, "error"),
         floor=next((floor for name in _FLOORS if (floor := number_of(metrics, name)) is not None), None),
-        cost=cost_of(metrics, environment),
+        cost=cost_of(metrics, {**environment, **_machine(metrics)}),
         reason="" if is_plain else str(line.get("reason") or ""),
         registered=registered,
         repeat="" if is_plain else str(line.get("repeat") or ""),
@@ -249,6 +250,11 @@ def _folded(line: Mapping[str, Any], verdict: Verdict, environment: Mapping[str,
 
 _FLOORS = ("floor", "allowed", "limit")
 """Metrics that say how much of an error rounding explains; the first that is there counts."""
+
+
+def _machine(metrics: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Where a time of a merged run was taken, if not where the run's environment says."""
+    return {name: metrics[name] for name in MACHINE if name in metrics}
 
 
 @lru_cache(maxsize=1 << 16)

@@ -162,6 +162,7 @@ def environment() -> Environment:
         verdict_words=words.verdict_words,
         reason=words.reason,
         headline=words.headline,
+        touched=words.touched,
         not_run_reasons=words.not_run_reasons,
         ticks=ticks(),
         names=NAMES,

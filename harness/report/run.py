@@ -68,6 +68,7 @@ class Run:
     failed: tests that failed although no result of theirs says why.
     unreached: how many of the collected tests were neither started nor accounted for.
     shard: which part of the tests, "" for all. elsewhere: how many tests are left to other parts.
+    changed: what was selected by `--changed`, as `harness.porting.changed.Changed`; None if nothing was.
     """
 
     id: str
@@ -85,6 +86,7 @@ class Run:
     unreached: int = 0
     shard: str = ""
     elsewhere: int = 0
+    changed: Mapping[str, Any] | None = None
 
 
 def read_run(folder: Path) -> Run:
@@ -120,6 +122,7 @@ def read_run(folder: Path) -> Run:
         unreached=max(0, told.total - len(seen)),
         shard=str(told.run.get("shard") or ""),
         elsewhere=told.elsewhere,
+        changed=told.run.get("changed"),
     )
 
 
@@ -193,13 +196,19 @@ def exit_status(run: Run) -> int:
     """0 all succeeded; 1 a result fails; 3 nothing fails, yet something is not known.
 
     Not known is: an inconclusive result, no result at all, a test that failed without a result, an interrupted run.
+    Where what changed was asked for and touches no case, there is nothing to know.
     """
     statuses = {exit_status_of(result) for result in run.results}
     if 1 in statuses:
         return 1
-    if not statuses or run.failed or run.status == "interrupted":
+    if run.failed or run.status == "interrupted" or not (statuses or is_untouched(run)):
         return 3
-    return max(statuses)
+    return max(statuses, default=0)
+
+
+def is_untouched(run: Run) -> bool:
+    """Whether the run was to check what changed, and no case is made of that."""
+    return run.changed is not None and not run.changed["cases"]
 
 
 def record(run: Run) -> dict[str, Any]:
@@ -219,6 +228,7 @@ def record(run: Run) -> dict[str, Any]:
             "failed": list(run.failed),
             "tests_total": run.tests_total,
             **({"shard": run.shard, "elsewhere": run.elsewhere} if run.shard else {}),
+            **({"changed": dict(run.changed)} if run.changed is not None else {}),
         },
         "environment": dict(run.environment),
         "results": [asdict(result) | {"verdict": result.verdict.value} for result in run.results],

@@ -99,7 +99,8 @@ def headline(run: Run) -> str:
     if run.failed:
         return f"{prefix}{plural(len(run.failed), 'test')} failed without a result."
     if not total:
-        return f"{prefix}nothing was compared."
+        # Without a prefix it succeeded: what changed touches no case.
+        return f"{prefix}nothing was compared." if prefix else "No case is touched."
     registered = counts(run)["registered"]
     known = f", {registered} as registered" if registered else ""
     if prefix:
@@ -108,6 +109,21 @@ def headline(run: Run) -> str:
         diverge = "diverges" if registered == 1 else "diverge"
         return f"{total - registered} of {plural(total, 'result')} agree, {registered} {diverge} as registered."
     return f"All {total} results agree." if total > 1 else "The one result agrees."
+
+
+def touched(run: Run) -> str:
+    """What a run selected by what differs from a base; "" for one that did not.
+
+    "2 of 58 cases are touched by what changed since origin/main (0123456789); 3 changed files touch none."
+    """
+    if run.changed is None:
+        return ""
+    found = run.changed
+    count, among = len(found["cases"]), plural(int(found["among"]), "case")
+    cases = f"{count or 'None'} of {among} {'are' if count > 1 else 'is'} touched"
+    others = plural(int(found["others"]), "changed file")
+    verb = "touches" if found["others"] == 1 else "touch"
+    return f"{cases} by what changed since {found['base']} ({found['revision'][:10]}); {others} {verb} none."
 
 
 def told(run: Run, *, limit: int = ROWS) -> tuple[tuple[Result, ...], str]:

@@ -1,13 +1,13 @@
-"""The workflows: what they call is there, what publishes the history runs, and their syntax is right."""
+"""The workflows: what they call is there, every step is a command of tox or run by a test, their syntax is right."""
 
 from __future__ import annotations
 
 import configparser
-import os
 import re
 import shlex
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,17 @@ import yaml
 
 from harness.cli import command_parsers
 from harness.settings import find_repository
-from suites.selftest.report_runs import result, write_run
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 ACTION = ROOT / "action.yml"
+TEMPLATE = ROOT / "harness/porting/templates/parity.yml"
+"""What `harness init` writes."""
+TOX = re.compile(
+    r'tox run -e (\w+)( -- "\$BASE")?( --notest 2>&1 \| tee install\.log| --notest)?( \|\| test \$\? -eq 3)?'
+)
+UNPUBLISHED = 'pip install "parity-harness[torch,flax]"'
+"""What a repository of another installs, from where its comment says."""
 
 
 def read(file: Path) -> Any:
@@ -46,7 +52,7 @@ def test_there_are_workflows() -> None:
     assert {file.stem for file in WORKFLOWS} == {"pull-request", "nightly", "accelerators"}
 
 
-@pytest.mark.parametrize("file", [*WORKFLOWS, ACTION], ids=lambda file: file.name)
+@pytest.mark.parametrize("file", [*WORKFLOWS, ACTION, TEMPLATE], ids=lambda file: file.name)
 def test_every_harness_command_is_one(file: Path) -> None:
     found = commands(file, "harness")
     assert found
@@ -56,13 +62,31 @@ def test_every_harness_command_is_one(file: Path) -> None:
             find_repository(ROOT).profile(profile)
 
 
-@pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)
-def test_every_environment_of_tox_is_there(file: Path) -> None:
+def runs(file: Path) -> list[tuple[str, str]]:
+    """The name and the commands of every step that has some."""
+    return [(step.get("name", ""), step["run"].strip()) for step in steps(file) if "run" in step]
+
+
+def environments() -> set[str]:
+    """The environments of tox that the workflows run."""
+    return {found[1] for file in WORKFLOWS for _, text in runs(file) if (found := TOX.fullmatch(text))}
+
+
+def test_every_step_is_a_command_of_tox_or_run_by_a_test() -> None:
+    """Save what changes the machine itself; what pip installs is installed there, in an environment of its own."""
+    own = (ROOT / "suites/docs/test_workflow_steps.py").read_text(encoding="utf-8")
+    run_there = set(re.findall(r'step\(\s*"([\w.-]+)", "(\w+)"', own))
+    prepared = re.compile(r"sudo apt-get install [\w -]+|pip install [^\n]+")
+    files = (*WORKFLOWS, ACTION, TEMPLATE)
+    left = [(file.name, name, text) for file in files for name, text in runs(file) if not TOX.fullmatch(text)]
+    assert {(file, name) for file, name, text in left if not prepared.fullmatch(text)} == run_there
+
+
+def test_every_environment_of_tox_is_there() -> None:
     settings = configparser.ConfigParser()
     settings.read(ROOT / "tox.ini")
-    sections = " ".join(settings.sections())
-    for arguments in commands(file, "tox"):
-        assert re.search(rf"\b{arguments[arguments.index('-e') + 1]}\b", sections)
+    there = set(re.findall(r"\w+", " ".join(settings.sections())))
+    assert {"changed", "lint", "report", "selftest", "speed", "types"} == environments() <= there
 
 
 def test_the_workflow_of_the_readme_gives_the_action_inputs_that_it_has() -> None:
@@ -70,62 +94,27 @@ def test_the_workflow_of_the_readme_gives_the_action_inputs_that_it_has() -> Non
     assert len(text.splitlines()) <= 10
     (step,) = [step for step in yaml.safe_load(text)["jobs"]["parity"]["steps"] if "parity-harness" in step["uses"]]
     assert set(step["with"]) <= set(read(ACTION)["inputs"])
-    find_repository(ROOT).profile(step["with"]["profile"])
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    assert step["uses"] == f"OWNER/parity-harness@v{version}"
+
+
+def test_every_input_of_the_action_is_told_with_its_default() -> None:
+    text = (ROOT / "docs/ci.md").read_text(encoding="utf-8")
+    told = dict(re.findall(r"^\| `([\w-]+)` \| (?:`(.*?)`)?[^|]*\|", text, re.MULTILINE))
+    inputs = read(ACTION)["inputs"]
+    assert {name: told.get(name) for name in inputs} == {name: each["default"] for name, each in inputs.items()}
+
+
+def test_actions_are_of_one_version_everywhere() -> None:
+    documents = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    texts = [file.read_text(encoding="utf-8") for file in (*WORKFLOWS, ACTION, TEMPLATE, *documents)]
+    used = {each for text in texts for each in re.findall(r"uses: (actions/[\w-]+@v\d+)", text)}
+    names = [each.partition("@")[0] for each in used]
+    assert sorted(names) == sorted(set(names))
 
 
 @pytest.mark.skipif(shutil.which("actionlint") is None, reason="needs actionlint 1.17.0, which is not installed")
 def test_actionlint_finds_nothing() -> None:
-    done = subprocess.run(["actionlint", *map(str, WORKFLOWS)], capture_output=True, text=True, check=False)
+    files = map(str, (*WORKFLOWS, TEMPLATE))
+    done = subprocess.run(["actionlint", *files], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
-
-
-class TestPublish:
-    """The steps that merge, publish and keep, run as they stand, with two shards and a branch of a repository."""
-
-    @pytest.fixture
-    def place(self, tmp_path: Path) -> Path:
-        for number, verdict in ((1, "agree"), (2, "diverge")):
-            part = write_run(
-                tmp_path / f"parts/part-{number}", result(f"case-{number}", verdict, test=f"t.py::t[{number}]")
-            )
-            (part / "install.log").write_text("installed")
-        git = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c"]
-        subprocess.run([*git, "init", "--quiet", "--bare", "origin"], cwd=tmp_path, check=True)
-        subprocess.run([*git, "clone", "--quiet", "origin", "history"], cwd=tmp_path, check=True, capture_output=True)
-        return tmp_path
-
-    def run(self, name: str, place: Path) -> subprocess.CompletedProcess[str]:
-        step = next(step for step in steps(ROOT / ".github/workflows/nightly.yml") if step.get("name") == name)
-        folder = place / step.get("working-directory", "")
-        variables = {**os.environ, "GITHUB_STEP_SUMMARY": str(place / "summary"), "PYTHONPATH": str(ROOT)}
-        command = ["bash", "-e", "-o", "pipefail", "-c", step["run"]]
-        return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
-
-    @pytest.mark.skipif(shutil.which("harness") is None, reason="needs parity-harness 0.1.0, which is not installed")
-    def test_they_run_in_order(self, place: Path) -> None:
-        for name in ("merge", "publish", "keep"):
-            done = self.run(name, place)
-            assert done.returncode == 0, f"{name}: {done.stdout}{done.stderr}"
-        assert (place / "site/index.html").is_file()
-        assert "## New" in (place / "summary").read_text()
-        kept = subprocess.run(
-            ["git", "ls-tree", "-r", "--name-only", "HEAD"], cwd=place / "origin", capture_output=True, text=True
-        )
-        assert {name.rpartition("/")[2] for name in kept.stdout.split()} == {"run.json", "install.log"}
-        # Once more: the run is kept already, and nothing is committed.
-        for name in ("publish", "keep"):
-            assert self.run(name, place).returncode == 0
-
-    def test_an_issue_is_opened_for_what_is_new_alone(self, place: Path) -> None:
-        gh = place / "bin/gh"
-        gh.parent.mkdir()
-        gh.write_text('#!/bin/sh\necho "$@" >> called\n')
-        gh.chmod(0o755)
-        (place / "site").mkdir()
-        step = next(step for step in steps(ROOT / ".github/workflows/nightly.yml") if step.get("name") == "tell")
-        for text, calls in (("# Night\n\nNothing changed.\n", 0), ("# Night\n\n## New\n\n- x\n", 1)):
-            (place / "site/news.md").write_text(text)
-            path = f"{gh.parent}:{os.environ['PATH']}"
-            subprocess.run(["bash", "-e", "-c", step["run"]], cwd=place, env={**os.environ, "PATH": path}, check=True)
-            called = (place / "called").read_text() if (place / "called").exists() else ""
-            assert called.count("issue create --title") == calls

@@ -9,8 +9,8 @@ import venv
 import pytest
 
 from harness.cli import main
-from harness.cli.bench import duration
 from harness.errors import SpecError
+from harness.report.change import duration
 from harness.versions.base import read_base
 from suites.selftest.test_versions import wheel
 
@@ -85,6 +85,19 @@ def test_a_revision(repository, run):
     assert "faster" in run("old", "--call", "timed:work")[1]
     listed = subprocess.run(["git", "worktree", "list"], cwd=repository, capture_output=True, text=True, check=True)
     assert len(listed.stdout.splitlines()) == 1
+
+
+def test_markdown_of_the_same(repository, run):
+    (repository / "added.py").write_text("def work(): return lambda: sum(range(20000))\n")
+    calls = [word for name in ("timed:work", "timed:fixed", "added:work") for word in ("--call", name)]
+    assert run("old", *calls, "--markdown", "reports/speed.md")[0] == 1
+    lines = (repository / "reports/speed.md").read_text().splitlines()
+    assert lines[0] == "## Speed: 1 slower, 1 inconclusive, 1 unchanged"
+    assert lines[2] == "Against the revision old, in turn with it."
+    outcomes = [line.split(" | ")[0] for line in lines if line.startswith("| ") and "outcome" not in line]
+    assert outcomes == ["| ✗ slower", "| ✓ unchanged", "| ? inconclusive"]
+    assert "- added:work: before, 'added:work': ModuleNotFoundError: No module named 'added'" in lines
+    assert any(line.startswith("cpu time on ") and "times CPU time" in line for line in lines)
 
 
 def test_json_alone_with_all_readings(run):
