@@ -107,8 +107,10 @@ def test_a_slower_side_is_found_and_an_equal_one_is_not(side):
     assert slower.outcome == "slower", slower.reason
     assert 1.2 < slower.ratio.value < 1.4
     assert slower.contexts[0].versions["python"] == ".".join(map(str, sys.version_info[:3]))
-    assert judged(side("work"), side("work")).outcome == "unchanged"
-    assert judged(side("work", count=26000), side("work")).outcome == "faster"
+    equal = judged(side("work"), side("work"))
+    assert equal.outcome == "unchanged", (equal.reason, equal.ratio)
+    faster = judged(side("work", count=26000), side("work"))
+    assert faster.outcome == "faster", (faster.reason, faster.ratio)
 
 
 @pytest.mark.parametrize(
