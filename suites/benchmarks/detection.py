@@ -192,7 +192,7 @@ def _products(done, kinds, output):
         counts = {kind: max(1, round(kinds[kind] / unit)) for kind in missing}
         append_line(output, {"products": counts})
         found |= counts
-    return found
+    return {kind: found[kind] for kind in kinds}
 
 
 def _true_size(products, quads=32):
