@@ -86,14 +86,14 @@ def _of_a_case(options: argparse.Namespace, base: Base) -> tuple[list[dict[str, 
     Raises:
         SpecError: there is no such case or path.
     """
+    if not options.case:
+        return [], 1
     from harness.bench.apart import MESH
     from harness.bench.path import parse
     from harness.cases.spec import find_case
     from harness.settings import find_repository
     from harness.versions.base import is_factory
 
-    if not options.case:
-        return [], 1
     case = find_case(find_repository(Path.cwd()), options.case)
     paths = [parse(name) for name in options.path]
     other = [parse(base.word)] if base.kind == "path" and not is_factory(base.word) else []

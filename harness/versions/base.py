@@ -151,11 +151,11 @@ def _python(file: Path) -> Path | None:
 
 def _instead(word: str, revisions: Sequence[str], paths: Sequence[str], root: Path) -> str:
     """What to do about a BASE that names nothing."""
-    if _git(root, "rev-parse", "--is-shallow-repository") == "true":
-        return "This clone is shallow: run `git fetch --unshallow` for the revisions that it lacks."
     if not revisions and not paths:
         return "Run it inside a repository that has a commit."
-    return closest(word, [*revisions, *paths], otherwise=closest(word, revisions))
+    near = closest(word, [*revisions, *paths], otherwise=closest(word, revisions))
+    shallow = _git(root, "rev-parse", "--is-shallow-repository") == "true"
+    return f"{near} The clone is shallow: `git fetch --unshallow` gets what it lacks." if shallow else near
 
 
 def _git(root: Path, *arguments: str) -> str:

@@ -201,7 +201,7 @@ def test_a_close_name_is_offered(repository):
 def test_a_shallow_clone_says_how_to_get_the_rest(repository, tmp_path):
     git(tmp_path, "clone", "-q", "--depth", "1", f"file://{repository}", "shallow")
     assert read_base("HEAD", tmp_path / "shallow").kind == "revision"
-    with pytest.raises(SpecError, match=r"This clone is shallow: run `git fetch --unshallow`"):
+    with pytest.raises(SpecError, match=r"The clone is shallow: `git fetch --unshallow` gets"):
         read_base("HEAD~1", tmp_path / "shallow")
 
 
