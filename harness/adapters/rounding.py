@@ -18,8 +18,8 @@ def nudged(exact: Array, eps: float, generator: np.random.Generator | None) -> A
     >>> bool(nudged(np.array([0.5]), 2.0**-23, np.random.default_rng(0))[0] == 0.5)
     False
     """
-    finite = exact[np.isfinite(exact)]
-    if generator is None or np.array_equal(finite, np.rint(finite)):
+    # Most arrays are seen by their first values not to be whole numbers.
+    if generator is None or (_is_whole(exact.flat[:1000]) and _is_whole(exact)):
         return exact
     return np.asarray(exact + half_units(exact, eps) * generator.uniform(-1.0, 1.0, exact.shape))
 
@@ -30,5 +30,14 @@ def half_units(exact: Array, eps: float) -> Array:
     >>> half_units(np.array([0.0, 1.0, 3.0]), 2.0**-23) * 2.0**24
     array([0., 1., 2.])
     """
-    _, exponent = np.frexp(np.where(np.isfinite(exact), exact, 0.0))
-    return np.asarray(np.where(exact == 0, 0.0, np.ldexp(eps, exponent - 2)))
+    # The power of two at or below each value is its exponent's bits; of zero, zero.
+    powers = (np.asarray(exact, np.float64).view(np.uint64) & EXPONENT).view(np.float64)
+    return np.where(np.isfinite(exact), powers, 0.0) * (eps / 2)
+
+
+EXPONENT = np.uint64(0x7FF0_0000_0000_0000)
+"""The bits of a float64 that hold its exponent (IEEE 754)."""
+
+
+def _is_whole(values: Array) -> bool:
+    return bool(((values == np.rint(values)) | ~np.isfinite(values)).all())

@@ -205,21 +205,23 @@ class _Search:
                     groups.setdefault(fingerprint(array), ([], []))[place].append(name)
         for sources, targets in groups.values():
             for target in targets:
-                fitting = [s for s in sources if layout(self.reference[s], self.port[target]) is not None]
+                orders = {source: layout(self.reference[source], self.port[target]) for source in sources}
+                fitting = [source for source, order in orders.items() if order is not None]
                 new = [s for s in fitting if s not in self.used_reference] or fitting
                 if not new:
                     continue
                 chosen = [s for s in new if numbers_in(s) == numbers_in(target)] or new
-                order = layout(self.reference[chosen[0]], self.port[target])
+                order = orders[chosen[0]]
                 assert order is not None
                 self.add(Link(chosen[0], target, order, certain=len(chosen) == 1 or len(targets) == 1))
             # What the reference holds twice, and the port once.
             for source in sources:
-                fitting = [t for t in targets or self.port if layout(self.reference[source], self.port[t]) is not None]
-                if source not in self.used_reference and len(fitting) == 1:
-                    order = layout(self.reference[source], self.port[fitting[0]])
-                    assert order is not None
-                    self.add(Link(source, fitting[0], order))
+                if source in self.used_reference:
+                    continue
+                orders = {target: layout(self.reference[source], self.port[target]) for target in targets or self.port}
+                found = [(target, order) for target, order in orders.items() if order is not None]
+                if len(found) == 1:
+                    self.add(Link(source, *found[0]))
 
     def by_slices(self) -> None:
         """Several weights of one side that are slices of one of the other."""
