@@ -21,6 +21,7 @@ class Profile:
     run_slow: whether tests marked slow run.
     isolate: whether every case has a process of its own.
     workers: how many processes share the tests, where pytest-xdist is installed; 0 for none but pytest's own.
+    alone: suites that are run after the others, by one process, with nothing beside them: what is timed.
     timeout_seconds: how long an isolated case may take; 0 for as long as it likes.
     """
 
@@ -29,6 +30,7 @@ class Profile:
     run_slow: bool = False
     isolate: bool = False
     workers: int = 0
+    alone: tuple[str, ...] = ()
     timeout_seconds: float = 0.0
     description: str = ""
 

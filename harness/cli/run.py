@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 MISUSE = 4
 """pytest's exit status for arguments or settings that it cannot take."""
+GOES_ON = "--goes-on"
+"""Of a call that adds to the run before it."""
+ENDED = (0, 1, 5)
+"""Those of a run that came to its end: all passed, some failed, no test was selected."""
 
 
 def run_profile(options: argparse.Namespace) -> int:
@@ -38,12 +42,18 @@ def run_profile(options: argparse.Namespace) -> int:
     resume = not options.fresh and _was_killed(folder)
     if resume:
         print(f"resuming the run in {folder} (--fresh begins again)", file=sys.stderr)
-    command = pytest_command(profile, options, folder=_seen_from(repository.root, folder), resume=resume)
-    status, log = _run(command, repository.root, folder, verbose=options.verbose)
-    if status == MISUSE:
-        raise SpecError(f"profile {options.profile!r}", f"pytest refused:\n{log}", todo="Mend what it names.")
-    if not (folder / "events.jsonl").exists():
-        raise SpecError("harness run", f"pytest ended with status {status}:\n{log}", todo="Mend what it names.")
+    status = 0
+    for command in pytest_commands(profile, options, folder=_seen_from(repository.root, folder), resume=resume):
+        if GOES_ON in command:
+            # Killed from here on, it is to be resumed.
+            (folder / "run.json").unlink(missing_ok=True)
+        status, log = _run(command, repository.root, folder, verbose=options.verbose)
+        if status == MISUSE:
+            raise SpecError(f"profile {options.profile!r}", f"pytest refused:\n{log}", todo="Mend what it names.")
+        if not (folder / "events.jsonl").exists():
+            raise SpecError("harness run", f"pytest ended with status {status}:\n{log}", todo="Mend what it names.")
+        if status not in ENDED:
+            break
     if not (folder / "run.json").exists():
         _finish(folder, repository, status)
     run = read_run(folder)
@@ -51,27 +61,30 @@ def run_profile(options: argparse.Namespace) -> int:
     return exit_status(run)
 
 
-def pytest_command(profile: Profile, options: argparse.Namespace, *, folder: Path, resume: bool) -> list[str]:
-    """The pytest call of a profile."""
-    command = [sys.executable, "-m", "pytest", *profile.suites, f"--report-dir={folder}"]
-    command.append(f"--harness-profile={options.profile}")
+def pytest_commands(profile: Profile, options: argparse.Namespace, *, folder: Path, resume: bool) -> list[list[str]]:
+    """The pytest calls of a profile, of which the second adds what is run alone."""
+    common = [f"--report-dir={folder}", f"--harness-profile={options.profile}"]
     if profile.select:
-        command += ["-m", profile.select]
+        common += ["-m", profile.select]
     if profile.run_slow:
-        command.append("--run-slow")
-    if profile.isolate if options.isolate is None else options.isolate:
-        command.append("--isolate-cases")
-    elif profile.workers and find_spec("xdist") is not None:
-        command.append(f"--numprocesses={profile.workers}")
+        common.append("--run-slow")
     if profile.timeout_seconds:
-        command.append(f"--case-timeout={profile.timeout_seconds:g}")
+        common.append(f"--case-timeout={profile.timeout_seconds:g}")
     if options.shard:
-        command.append(f"--shard={options.shard}")
+        common.append(f"--shard={options.shard}")
     if options.changed:
-        command.append(f"--changed={options.changed}")
-    if resume:
-        command.append("--resume")
-    return command + list(options.pytest_arguments)
+        common.append(f"--changed={options.changed}")
+    shared = ["--resume"] if resume else []
+    if profile.isolate if options.isolate is None else options.isolate:
+        common.append("--isolate-cases")
+    elif profile.workers and find_spec("xdist") is not None:
+        # The longest tests are few: a worker that has none left takes over what another has not yet begun.
+        shared += [f"--numprocesses={profile.workers}", "--dist=worksteal"]
+    calls = [(profile.suites, [*shared, *(f"--ignore={each}" for each in profile.alone)])]
+    if profile.alone:
+        calls.append((profile.alone, [GOES_ON]))
+    start = [sys.executable, "-m", "pytest"]
+    return [[*start, *suites, *common, *own, *options.pytest_arguments] for suites, own in calls]
 
 
 def show(folder: Path, run: Run, *, as_json: bool) -> None:
@@ -157,7 +170,9 @@ def _run(command: list[str], root: Path, folder: Path, *, verbose: bool) -> tupl
                 raise
             text = log.read_text(encoding="utf-8", errors="replace")
             if not verbose and (folder / "events.jsonl").exists():
-                write_atomic(folder / "pytest.log", text)
+                kept = folder / "pytest.log"
+                before = kept.read_text(encoding="utf-8") if GOES_ON in command and kept.exists() else ""
+                write_atomic(kept, before + text)
         finally:
             log.unlink(missing_ok=True)
     return process.returncode, "\n".join(text.splitlines()[-15:])

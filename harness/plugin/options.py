@@ -50,6 +50,7 @@ def add(parser: pytest.Parser) -> None:
         help="end a path that holds more (3/4 of all)",
     )
     group.addoption("--harness-profile", default="", metavar="NAME", help="the profile's name, for the record")
+    group.addoption("--goes-on", action="store_true", help="internal: add to the run in the report dir, which goes on")
     group.addoption("--isolated-child", default="", metavar="FILE", help="internal: write the reports to FILE")
 
 

@@ -134,9 +134,15 @@ class Recorder:
         try:
             if config.getoption("resume"):
                 of_shard(self.folder, config.getoption("shard"))
-            self.kept = open_folder(self.folder, resume=config.getoption("resume"))
+            goes_on = bool(config.getoption("goes_on"))
+            self.kept = open_folder(self.folder, resume=goes_on or config.getoption("resume"))
         except RecordError as error:
             raise pytest.UsageError(str(error)) from None
+        self.earlier = 0
+        if goes_on:
+            totals = [event["total"] for event in self.kept.events if event.get("event") == "collected"]
+            self.earlier = int(totals[-1]) if totals else 0
+            self.kept.tests |= {line["test"] for line in self.kept.results}
         self.outcomes: dict[str, str] = {}
         self.seconds: dict[str, float] = {}
         self.written: set[str] = set()
@@ -163,8 +169,8 @@ class Recorder:
         self.event("run", run=run, environment=environment.capture() | ({"revision": found} if found else {}))
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        kept = session.config.stash.get(KEPT, ())
-        self.event("collected", total=len(session.items) + len(kept), kept=len(kept))
+        kept = self.earlier + len(session.config.stash.get(KEPT, ()))
+        self.event("collected", total=len(session.items) + kept, kept=kept)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from harness.cli import main
+from suites.selftest.conftest import TEST
 
 
 @pytest.fixture
@@ -162,6 +163,63 @@ def test_a_profile_whose_suite_is_not_there_is_misuse(toys):
     done = toys.harness("run", "--report-dir=out")
     assert done.ret == 2
     assert "nowhere" in done.stderr.str()
+
+
+@pytest.fixture
+def timed(toys):
+    """A profile of two suites, of which the one that is timed is run alone; it notes who is beside it."""
+    toys.write(
+        "pyproject.toml",
+        '[tool.harness.profiles.quick]\nsuites = ["."]\nalone = ["test_timed.py"]\n',
+    )
+    toys.write("test_cases.py", TEST.replace('"*"', '"shared*"'))
+    toys.write("test_timed.py", TEST.replace('"*"', '"timed*"'))
+    toys.write("conftest.py", NOTING)
+    for name in ("shared-1", "shared-2", "timed-1", "timed-2"):
+        toys.case(name)
+    return toys
+
+
+NOTING = """
+import os, signal
+def pytest_runtest_call(item):
+    with open("ran", "a") as stream:
+        stream.write(f"{os.getpid()} {item.callspec.id}\\n")
+    if os.environ.get("DIES", "none") in item.nodeid:
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_is_timed_runs_after_the_rest_in_a_process_of_its_own(timed):
+    done = timed.harness("run", "--report-dir=out", "--json")
+    run = json.loads(done.stdout.str())
+    assert (done.ret, run["run"]["status"], run["run"]["tests_total"], run["run"]["failed"]) == (0, "complete", 4, [])
+    assert [each["case"] for each in run["results"]] == ["shared-1", "shared-2", "timed-1", "timed-2"]
+    ran = [line.split() for line in (timed.root / "ran").read_text().splitlines()]
+    assert [name for _, name in ran] == ["shared-1", "shared-2", "timed-1", "timed-2"]
+    assert [ran[0][0] == process for process, _ in ran] == [True, True, False, False]
+    assert (timed.root / "out/pytest.log").read_text().count("2 passed") == 2
+    assert timed.harness("run", "--report-dir=out", "--", "-k", "shared-1 or timed-2").ret == 0
+
+
+@pytest.mark.parametrize(("dies", "again"), [("shared-2", 3), ("timed-2", 2)])
+def test_a_run_that_was_killed_in_either_part_goes_on_there(timed, monkeypatch, dies, again):
+    monkeypatch.setenv("DIES", dies)
+    assert timed.harness("run", "--report-dir=out").ret == 3
+    monkeypatch.delenv("DIES")
+    (timed.root / "ran").unlink()
+    done = timed.harness("run", "--report-dir=out", "--json")
+    assert "resuming the run in out" in done.stderr.str()
+    run = json.loads(done.stdout.str())
+    assert (done.ret, run["run"]["status"], run["run"]["tests_total"]) == (0, "complete", 4)
+    assert sorted(each["case"] for each in run["results"]) == ["shared-1", "shared-2", "timed-1", "timed-2"]
+    assert len((timed.root / "ran").read_text().splitlines()) == again
+
+
+def test_what_is_timed_is_not_begun_where_the_rest_was_broken_off(timed, monkeypatch):
+    monkeypatch.setenv("DIES", "shared-1")
+    assert timed.harness("run", "--report-dir=out").ret == 3
+    assert "timed" not in (timed.root / "ran").read_text()
 
 
 def test_run_passes_further_arguments_on_to_pytest(toys):
