@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -138,8 +139,10 @@ class Recorder:
             self.kept = open_folder(self.folder, resume=goes_on or config.getoption("resume"))
         except RecordError as error:
             raise pytest.UsageError(str(error)) from None
-        self.earlier = 0
+        self.earlier, self.before = 0, list[str]()
         if goes_on:
+            commands = [event["run"]["command"] for event in self.kept.events if event.get("event") == "run"]
+            self.before = list(map(str, commands[-1])) if commands else []
             totals = [event["total"] for event in self.kept.events if event.get("event") == "collected"]
             self.earlier = int(totals[-1]) if totals else 0
             self.kept.tests |= {line["test"] for line in self.kept.results}
@@ -156,7 +159,9 @@ class Recorder:
         from harness import environment
         from harness.plugin.changed import CHANGED
 
-        command = ["pytest", *map(str, self.config.invocation_params.args)]
+        command: Any = ["pytest", *map(str, self.config.invocation_params.args)]
+        if self.before:
+            command = f"{shlex.join(self.before)} && {shlex.join(command)}"
         profile = self.config.getoption("harness_profile")
         started = now()
         run = {"id": re.sub(r"\W", "", started), "started": started, "profile": profile, "command": command}

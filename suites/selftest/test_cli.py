@@ -195,6 +195,9 @@ def test_what_is_timed_runs_after_the_rest_in_a_process_of_its_own(timed):
     run = json.loads(done.stdout.str())
     assert (done.ret, run["run"]["status"], run["run"]["tests_total"], run["run"]["failed"]) == (0, "complete", 4, [])
     assert [each["case"] for each in run["results"]] == ["shared-1", "shared-2", "timed-1", "timed-2"]
+    first, second = run["run"]["command"].split(" && ")
+    assert first.startswith("pytest . --report-dir=out ")
+    assert second.startswith("pytest test_timed.py --report-dir=out ")
     ran = [line.split() for line in (timed.root / "ran").read_text().splitlines()]
     assert [name for _, name in ran] == ["shared-1", "shared-2", "timed-1", "timed-2"]
     assert [ran[0][0] == process for process, _ in ran] == [True, True, False, False]
