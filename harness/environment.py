@@ -52,6 +52,11 @@ def prepare(compiled: Path) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
+def threads(count: int | str) -> dict[str, str]:
+    """The variables by which frameworks learn, when they start, how many threads they may have: OpenMP, MKL, XLA."""
+    return dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NPROC"), str(count))
+
+
 def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
     """The installed version of each package; one that is not installed is left out. Imports none of them."""
     found = {}

@@ -67,8 +67,7 @@ class Judgement:
     """What was found of B beside A.
 
     ratio: B's median by A's; None where nothing could be timed. p: that they differ by at most `APART`, corrected for
-    the looks. quads: the readings, each a
-    call's mean of `calls`. cpu_seconds: of all calls but the first of each side.
+    the looks. quads: the readings, each a call's mean of `calls`. cpu_seconds: of all calls but the first of each side.
     """
 
     outcome: Outcome

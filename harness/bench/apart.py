@@ -9,10 +9,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from harness import environment
 from harness.bench.path import BenchPath
 from harness.bench.pipe import DiedError, Piped
 from harness.bench.result import PathResult, result_of
-from harness.environment import capture
 from harness.parity.compare import Verdict
 
 BUILD_SECONDS = 600.0
@@ -50,7 +50,9 @@ class Apart:
     ) -> None:
         self.root, self.alone, self.threads = root, alone, threads
         self.timeout_seconds = timeout_seconds
-        self.memory_bytes = int(0.75 * (capture()["memory_bytes"] or 0)) if memory_bytes is None else memory_bytes
+        self.memory_bytes = (
+            int(0.75 * (environment.capture()["memory_bytes"] or 0)) if memory_bytes is None else memory_bytes
+        )
         self.running: Piped | None = None
         self.kind: tuple[str, int] | None = None
 
@@ -110,18 +112,15 @@ class Apart:
         by an earlier run.
         """
         own = str(Path(__file__).parents[2])
-        count = str(self.threads)
         return {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(each for each in (own, os.environ.get("PYTHONPATH", "")) if each),
-            "OMP_NUM_THREADS": count,
-            "MKL_NUM_THREADS": count,
-            "NPROC": count,
+            **environment.threads(self.threads),
             "OMP_WAIT_POLICY": "PASSIVE",
             "JAX_NUM_CPU_DEVICES": str(devices),
             "JAX_ENABLE_COMPILATION_CACHE": "false",
             "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1",
-            "TORCHINDUCTOR_COMPILE_THREADS": count,
+            "TORCHINDUCTOR_COMPILE_THREADS": str(self.threads),
             "TOKENIZERS_PARALLELISM": "false",
             "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
         }

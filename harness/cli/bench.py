@@ -59,6 +59,7 @@ def _asked(options: argparse.Namespace, base: Base, root: Path) -> list[Side]:
     """What is timed, as it is now."""
     from dataclasses import replace
 
+    from harness import environment
     from harness.versions.base import here, is_factory
 
     if bool(options.case) != bool(options.path):
@@ -74,8 +75,7 @@ def _asked(options: argparse.Namespace, base: Base, root: Path) -> list[Side]:
         raise SpecError("harness bench compare", "nothing to time", todo=todo)
     if base.kind == "path" and len(named) > 1:
         raise SpecError(f"BASE {base.word!r}", f"one path, and {len(named)} to hold against it", todo="Name one.")
-    threads = str(options.threads or os.environ.get("OMP_NUM_THREADS") or 1)
-    variables = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NPROC"), threads)
+    variables = environment.threads(options.threads or os.environ.get("OMP_NUM_THREADS") or 1)
     variables |= {"JAX_NUM_CPU_DEVICES": str(devices)} if devices > 1 else {}
     return [replace(here(*each, root), variables=variables) for each in named]
 

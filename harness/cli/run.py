@@ -62,7 +62,7 @@ def run_profile(options: argparse.Namespace) -> int:
 
 
 def pytest_commands(profile: Profile, options: argparse.Namespace, *, folder: Path, resume: bool) -> list[list[str]]:
-    """The pytest calls of a profile, of which the second adds what is run alone."""
+    """The pytest calls of a profile: one, or two of which the second adds what is run alone."""
     common = [f"--report-dir={folder}", f"--harness-profile={options.profile}"]
     if profile.select:
         common += ["-m", profile.select]
@@ -74,15 +74,19 @@ def pytest_commands(profile: Profile, options: argparse.Namespace, *, folder: Pa
         common.append(f"--shard={options.shard}")
     if options.changed:
         common.append(f"--changed={options.changed}")
-    shared = ["--resume"] if resume else []
+    first = ["--resume"] if resume else []
+    # One call sees the tests of all cases that are touched, none of which is to go without.
+    together = bool(options.changed)
     if profile.isolate if options.isolate is None else options.isolate:
         common.append("--isolate-cases")
-    elif profile.workers and find_spec("xdist") is not None:
+    elif profile.workers and not (together and profile.alone) and find_spec("xdist") is not None:
         # The longest tests are few: a worker that has none left takes over what another has not yet begun.
-        shared += [f"--numprocesses={profile.workers}", "--dist=worksteal"]
-    calls = [(profile.suites, [*shared, *(f"--ignore={each}" for each in profile.alone)])]
-    if profile.alone:
-        calls.append((profile.alone, [GOES_ON]))
+        first += [f"--numprocesses={profile.workers}", "--dist=worksteal"]
+    if together or not profile.alone:
+        calls = [((*profile.suites, *profile.alone), first)]
+    else:
+        ignored = [f"--ignore={each}" for each in profile.alone]
+        calls = [(profile.suites, [*first, *ignored]), (profile.alone, [GOES_ON])]
     start = [sys.executable, "-m", "pytest"]
     return [[*start, *suites, *common, *own, *options.pytest_arguments] for suites, own in calls]
 

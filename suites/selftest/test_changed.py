@@ -9,6 +9,7 @@ from harness import find_repository
 from harness.cli import main
 from harness.errors import RunError, SpecError
 from harness.porting.changed import changed_cases
+from suites.selftest.conftest import TEST
 
 TOGETHER = """
 from harness.adapters.toy.layers import Layers
@@ -265,3 +266,16 @@ class TestRun:
         merged = json.loads((begun.root / "out/merged/run.json").read_text())
         assert merged["run"]["changed"] == whole["run"]["changed"]
         assert [each["test"] for each in merged["results"]] == [each["test"] for each in whole["results"]]
+
+
+@pytest.mark.parametrize("name", ["one", "two"])
+def test_a_case_has_its_test_in_either_part_of_a_run(begun, name):
+    """Of a profile that runs what is timed alone, neither part has the tests of all cases."""
+    profile = '[tool.harness.profiles.quick]\nsuites = ["test_one.py"]\nalone = ["test_two.py"]\n'
+    begun.write("pyproject.toml", profile)
+    for each in ("one", "two"):
+        begun.write(f"test_{each}.py", TEST.replace('"*"', f'"{each}"'))
+    (begun.root / f"fixtures/cases/{name}.toml").open("a").write("\n")
+    done = begun.harness("run", "--changed=begun", "--report-dir=out", "--json")
+    run = json.loads(done.stdout.str())
+    assert (done.ret, [each["case"] for each in run["results"]]) == (0, [name])
